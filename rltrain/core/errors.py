@@ -1,0 +1,55 @@
+"""What can go wrong, and how a mistake is explained."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+OK, FAILED, USAGE = 0, 1, 2
+
+
+class RltrainError(Exception):
+    """An error with a message meant for the user: shown without a traceback."""
+
+    exit_code = FAILED
+
+
+class UserError(RltrainError):
+    """A mistake in what was asked for: key, value, and the nearest valid choice."""
+
+    exit_code = USAGE
+
+
+class TrainingError(RltrainError):
+    """Training cannot go on: a loss, gradient, observation or reward that is no number."""
+
+
+class EnvError(RltrainError):
+    """An environment broke its own declaration, or an action broke the environment's."""
+
+
+class CheckpointError(RltrainError):
+    """A checkpoint cannot be read."""
+
+
+def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
+    """The choices closest to `word`, best first, whatever their case; may be empty."""
+    originals: dict[str, str] = {}
+    for choice in choices:
+        originals.setdefault(choice.lower(), choice)
+    close = difflib.get_close_matches(word.lower(), originals, n=count, cutoff=0.55)
+    return [originals[c] for c in close]
+
+
+def did_you_mean(word: str, choices: Iterable[str], prefix: str = "") -> str:
+    """` Did you mean X or Y?`, or all choices where none is near and they are few.
+
+    `prefix` is put before each choice; it has no part in the comparison.
+    """
+    choices = sorted(set(choices))
+    close = nearest(word, choices)
+    if close:
+        return f" Did you mean {' or '.join(prefix + c for c in close)}?"
+    return (
+        f" Choose from: {', '.join(prefix + c for c in choices)}." if 0 < len(choices) <= 20 else ""
+    )

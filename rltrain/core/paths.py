@@ -1,0 +1,24 @@
+"""Where the configuration files are, in every kind of installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def config_dir() -> Path:
+    """`configs/`: inside the package in a wheel, beside it in a clone.
+
+    Looked up from this file, because an editable install may leave a stale copy where
+    importlib.resources would look.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no configs/ in {package} or beside it: the installation is broken")
+
+
+def user_config_dir() -> Path | None:
+    """`./configs` of the working directory, where it is another than rltrain's own."""
+    folder = Path.cwd() / "configs"
+    return folder if folder.is_dir() and folder.resolve() != config_dir().resolve() else None

@@ -1,0 +1,55 @@
+"""What the rooms of the house hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rltrain.core.state import Stateful
+
+Rows = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One step of B environments; every array is `[B, ...]`.
+
+    `successor` is the true successor: the final observation where an episode ended.
+    `extras` is what the policy returned beside the action.
+    """
+
+    obs: Rows
+    action: Rows
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    successor: Rows
+    extras: dict[str, Rows]
+
+
+class Progress(Stateful):
+    """How far a run is, in environment steps.
+
+    Schedules follow `fraction`, which is of the total that the run was started with:
+    a run that is resumed for longer keeps their end values.
+    """
+
+    _state = ("steps", "updates", "seen", "schedule_total")
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.schedule_total = total
+        self.steps = 0
+        self.updates = 0
+        self.seen = 0  # steps at the last look of the loop's events
+
+    @property
+    def fraction(self) -> float:
+        return min(self.steps / self.schedule_total, 1.0)
+
+    def crossed(self, every: int) -> bool:
+        """Whether a multiple of `every` steps was reached since the last look; never for 0."""
+        return every > 0 and self.steps // every > self.seen // every

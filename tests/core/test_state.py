@@ -1,0 +1,193 @@
+import io
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rltrain.core.state import Stateful, digest, from_plain, to_plain
+
+
+class Inner(Stateful):
+    _state = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class Thing(Stateful):
+    _state = ("name", "array", "tensor", "rng", "inner", "items")
+
+    def __init__(self, value: int) -> None:
+        self.name = f"thing {value}"
+        self.array = np.full((2, 3), value, np.float32)
+        self.tensor = torch.full((2,), float(value), requires_grad=True)
+        self.rng = np.random.default_rng(value)
+        self.inner = Inner(value)
+        self.items = [value, (value, None)]
+        self.scratch = value
+
+
+def through_file(tree: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(to_plain(tree), file)
+    file.seek(0)
+    return from_plain(torch.load(file, weights_only=True))
+
+
+def test_state_dict_holds_the_named_attributes_only() -> None:
+    assert list(Thing(1).state_dict()) == ["name", "array", "tensor", "rng", "inner", "items"]
+
+
+def test_round_trip_restores_everything_named() -> None:
+    source, copy = Thing(1), Thing(2)
+    source.rng.random(5)
+    copy.load_state_dict(source.state_dict())
+    assert copy.name == "thing 1"
+    assert copy.array.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert copy.tensor.tolist() == [1, 1]
+    assert copy.inner.count == 1
+    assert copy.items == [1, (1, None)]
+    assert copy.scratch == 2
+    assert copy.rng.random(3).tolist() == source.rng.random(3).tolist()
+    assert digest(copy.state_dict()) == digest(source.state_dict())
+
+
+def test_state_does_not_follow_later_changes() -> None:
+    thing = Thing(1)
+    state = thing.state_dict()
+    before = digest(state)
+    thing.array[0] = 7
+    thing.rng.random()
+    thing.items.append(3)
+    with torch.no_grad():
+        thing.tensor += 1
+    assert digest(state) == before
+
+
+def test_arrays_and_tensors_are_put_back_in_place() -> None:
+    thing = Thing(1)
+    row, tensor, rng, inner = thing.array[0], thing.tensor, thing.rng, thing.inner
+    thing.load_state_dict(Thing(4).state_dict())
+    assert row.tolist() == [4, 4, 4]
+    assert tensor.tolist() == [4, 4]
+    assert tensor.requires_grad
+    assert thing.rng is rng
+    assert thing.inner is inner
+
+
+def test_missing_name_is_an_error_that_names_it() -> None:
+    state = Thing(1).state_dict()
+    del state["array"]
+    with pytest.raises(KeyError, match=r"Thing.*\['array'\]"):
+        Thing(1).load_state_dict(state)
+
+
+def test_extra_name_is_an_error_that_names_it() -> None:
+    with pytest.raises(KeyError, match=r"Thing.*\['surplus'\]"):
+        Thing(1).load_state_dict(Thing(1).state_dict() | {"surplus": 1})
+
+
+def test_array_of_another_shape_is_an_error() -> None:
+    state = Thing(1).state_dict() | {"array": np.zeros((1, 3), np.float32)}
+    with pytest.raises(ValueError, match=r"array: saved with shape \(1, 3\), expected \(2, 3\)"):
+        Thing(1).load_state_dict(state)
+
+
+def test_tensor_of_another_shape_is_an_error() -> None:
+    state = Thing(1).state_dict() | {"tensor": torch.zeros(1)}
+    with pytest.raises(ValueError, match="tensor"):
+        Thing(1).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[1.5, -0.0], [np.nan, np.inf]], np.float32),
+        np.array([True, False]),
+        np.array([1, 2**32 - 1], np.uint32),
+        np.array(3.25),
+        np.zeros((0, 4), np.int64),
+        np.arange(6, dtype=np.uint8).reshape(2, 3).T,
+        np.arange(4.0)[::-1],
+    ],
+    ids=["float32", "bool", "uint32", "0-d", "empty", "transposed", "reversed"],
+)
+def test_arrays_survive_a_weights_only_file(array: np.ndarray) -> None:
+    back = through_file({"x": array})["x"]
+    assert back.dtype == array.dtype
+    assert back.shape == array.shape
+    assert np.array_equal(back, array, equal_nan=array.dtype.kind == "f")
+    assert digest(back) == digest(array)
+
+
+def test_a_mixed_tree_survives_a_weights_only_file() -> None:
+    tree = {
+        "generator": np.random.default_rng(3).bit_generator.state,
+        "python": list(random.Random(3).getstate()[1]),
+        1: [np.ones(2), (torch.ones(2), None)],
+        "plain": (True, 2, 2.5, "text", {}),
+    }
+    back = through_file(tree)
+    assert digest(back) == digest(tree)
+    assert list(back) == list(tree)
+    assert isinstance(back[1][0], np.ndarray)
+    assert isinstance(back[1][1][0], torch.Tensor)
+    assert back["plain"] == (True, 2, 2.5, "text", {})
+    assert back["generator"] == tree["generator"]
+
+
+def test_numpy_scalars_become_plain() -> None:
+    plain = to_plain([np.float64(0.5), np.int32(3), np.bool_(True)])
+    assert plain == [0.5, 3, True]
+    assert [type(value) for value in plain] == [float, int, bool]
+
+
+def test_digest_is_sha256_in_hexadecimal() -> None:
+    assert len(digest({})) == 64
+    assert int(digest({}), 16) > 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        (np.arange(3), torch.arange(3)),
+        (np.arange(6).reshape(2, 3).T, np.array([[0, 3], [1, 4], [2, 5]])),
+        (np.float64(0.5), 0.5),
+    ],
+    ids=["key order", "array and tensor", "memory layout", "scalar"],
+)
+def test_digest_is_equal_for_equal_values(one: Any, other: Any) -> None:
+    assert digest(one) == digest(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1}, {"b": 1}),
+        ({"a": 1}, {"a": 2}),
+        ({1: 0}, {"1": 0}),
+        (1, 1.0),
+        (1, True),
+        (1, "1"),
+        (None, "None"),
+        (0.0, -0.0),
+        (0.1, 0.1 + 2**-56),
+        ([[1], [2]], [[1, 2]]),
+        ([[], [1]], [[1], []]),
+        (["a", "b"], ["ab"]),
+        (np.zeros(2, np.float32), np.zeros(2, np.int32)),
+        (np.zeros(2, np.float32), np.array([0, -0.0], np.float32)),
+        (np.zeros((2, 3)), np.zeros((3, 2))),
+        (torch.zeros(0), torch.zeros(0, 1)),
+        (np.array(1.0), 1.0),
+    ],
+)
+def test_digest_differs_for_any_difference(one: Any, other: Any) -> None:
+    assert digest(one) != digest(other)
+
+
+def test_digest_takes_an_empty_array() -> None:
+    assert digest(np.zeros(0)) == digest(torch.zeros(0, dtype=torch.float64))

@@ -1,0 +1,25 @@
+"""Settings of the networks, and their entries in the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rltrain.settings.registry import Entry, register
+from rltrain.settings.schema import key
+
+
+@dataclass(frozen=True)
+class MLPSettings:
+    name: str = key("Registry name.")
+    hidden_sizes: tuple[int, ...] = key("Width of each hidden layer.", min=1)
+    activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = key("After each hidden layer.")
+
+
+@dataclass(frozen=True)
+class NoNetworkSettings:
+    name: str = key("Registry name.")
+
+
+register(Entry("network", "mlp", MLPSettings, "rltrain.networks.mlp:MLP", "Fully connected layers"))
+register(Entry("network", "none", NoNetworkSettings, "", "No network: tabular algorithms"))

@@ -1,0 +1,47 @@
+"""Settings of the optimisers, and their entries in the registry.
+
+The keys are the arguments of torch's classes; the learning rate is the algorithm's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rltrain.settings.registry import Entry, register
+from rltrain.settings.schema import key
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    name: str = key("Registry name.")
+    betas: tuple[float, float] = key("Decay of the two moments.", min=0, below=1)
+    eps: float = key("Added to the denominator.", above=0)
+    weight_decay: float = key("L2 penalty (adam) or decoupled decay (adamw).", min=0)
+
+
+@dataclass(frozen=True)
+class RMSpropSettings:
+    name: str = key("Registry name.")
+    alpha: float = key("Decay of the second moment.", min=0, below=1)
+    eps: float = key("Added to the denominator.", above=0)
+    momentum: float = key("Momentum factor.", min=0)
+    weight_decay: float = key("L2 penalty.", min=0)
+
+
+@dataclass(frozen=True)
+class SGDSettings:
+    name: str = key("Registry name.")
+    momentum: float = key("Momentum factor.", min=0)
+    weight_decay: float = key("L2 penalty.", min=0)
+
+
+@dataclass(frozen=True)
+class NoOptimizerSettings:
+    name: str = key("Registry name.")
+
+
+register(Entry("optimizer", "adam", AdamSettings, "torch.optim:Adam", "Kingma & Ba 2015"))
+register(Entry("optimizer", "adamw", AdamSettings, "torch.optim:AdamW", "Loshchilov & Hutter 2019"))
+register(Entry("optimizer", "rmsprop", RMSpropSettings, "torch.optim:RMSprop", "Hinton 2012"))
+register(Entry("optimizer", "sgd", SGDSettings, "torch.optim:SGD", "Gradient descent"))
+register(Entry("optimizer", "none", NoOptimizerSettings, "", "No optimiser: tabular algorithms"))

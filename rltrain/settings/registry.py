@@ -1,0 +1,88 @@
+"""The registry: names, what they are configured by, what they declare, where they are.
+
+An entry is data. The class it points to is imported when it is built, so that listing,
+help, completion and configuration errors need no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from rltrain.core.errors import UserError, did_you_mean
+
+GROUPS = ("algo", "network", "optimizer")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A choice of a group.
+
+    `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
+    algorithm can work with; `recurrent` and `multi_agent` say whether it can be either.
+    """
+
+    group: str
+    name: str
+    settings: type
+    target: str
+    doc: str
+    observations: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    networks: bool = True
+    recurrent: bool = False
+    multi_agent: bool = False
+
+    def load(self) -> Any:
+        """Imports and returns the class."""
+        module, _, name = self.target.partition(":")
+        return getattr(importlib.import_module(module), name)
+
+
+_entries: dict[str, dict[str, Entry]] = {group: {} for group in GROUPS}
+_loaded: set[str] = set()
+
+
+def register(entry: Entry) -> None:
+    """Adds an entry; a second of the same group and name must be the same."""
+    known = _entries[entry.group].setdefault(entry.name, entry)
+    if known != entry:
+        raise ValueError(f"{entry.group}={entry.name} is registered already: {known.target}")
+
+
+def entries(group: str) -> dict[str, Entry]:
+    """All entries of a group by name, built-in ones and those of installed plug-ins."""
+    load_plugins()
+    return _entries[group]
+
+
+def entry(group: str, name: object) -> Entry:
+    """The entry of a name.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    known = entries(group)
+    if name not in known:
+        raise UserError(f"{group}={name} is not known.{did_you_mean(str(name), known)}")
+    return known[str(name)]
+
+
+def load_plugins(modules: tuple[str, ...] = ()) -> None:
+    """Imports the built-in settings, every `rltrain.plugins` entry point, and `modules`."""
+    builtin = [f"rltrain.settings.{name}" for name in ("algos", "networks", "optimizers")]
+    installed = [point.module for point in metadata.entry_points(group="rltrain.plugins")]
+    for module in (*builtin, *installed, *modules):
+        if module not in _loaded:
+            try:
+                importlib.import_module(module)
+            except (ModuleNotFoundError, ValueError, TypeError) as error:
+                missing = getattr(error, "name", None) or module
+                if not (module + ".").startswith(missing + "."):
+                    raise
+                raise UserError(
+                    f"plugins: there is no module {module} here or among the installed packages."
+                ) from error
+            _loaded.add(module)

@@ -1,0 +1,110 @@
+"""Settings of a whole run: the root of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rltrain.core.errors import UserError
+from rltrain.settings import registry
+from rltrain.settings.schema import build, convert, key
+
+
+@dataclass(frozen=True)
+class EnvSettings:
+    id: str = key("Gymnasium id; module:Id imports the module first.")
+    kwargs: dict[str, Any] = key("Arguments of the environment's constructor.")
+    num_envs: int = key("Environments stepped side by side.", min=1)
+    max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    every: int = key("Environment steps between evaluations; 0 turns them off.", min=0)
+    episodes: int = key("Episodes of an evaluation.", min=1)
+    deterministic: bool = key("Act greedily rather than by sampling.")
+    max_episode_steps: int = key("Cut episodes here where the environment has no limit.", min=1)
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    every: int = key("Environment steps between checkpoints; 0 keeps the last one only.", min=0)
+    keep_last: int = key("Newest checkpoints that are kept, besides the best policy.", min=1)
+
+
+@dataclass(frozen=True)
+class LoggerSettings:
+    every: int = key("Environment steps between rows of the log; 0 is every update.", min=0)
+    tensorboard: bool = key("Write TensorBoard events.")
+    csv: bool = key("Write progress.csv.")
+    console: Literal["auto", "live", "plain", "off"] = key(
+        "Live display, plain lines, nothing; auto asks whether there is a terminal."
+    )
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that decides a run.
+
+    `algo`, `network` and `optimizer` are of the class that their registry entry names.
+    """
+
+    algo: Any = key("Algorithm.")
+    network: Any = key("Network.")
+    optimizer: Any = key("Optimiser.")
+    env: EnvSettings = key("Environment.")
+    eval: EvalSettings = key("Evaluation.")
+    checkpoint: CheckpointSettings = key("Checkpoints.")
+    logger: LoggerSettings = key("Logs.")
+    total_timesteps: int = key("Environment steps to train for.", min=1)
+    seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
+    device: str = key("auto, cpu, cuda or cuda:1.")
+    num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
+    output_dir: str = key("Where run folders are made.")
+    run_name: str | None = key("Name of the run folder; null makes one up.")
+    plugins: tuple[str, ...] = key("Modules that register algorithms, networks, optimisers.")
+    tuned: str | None = key("Where the tuned values that were applied come from.")
+
+
+PARTS: dict[str, type] = {
+    "env": EnvSettings,
+    "eval": EvalSettings,
+    "checkpoint": CheckpointSettings,
+    "logger": LoggerSettings,
+    "run": RunSettings,
+}
+
+
+def build_run(values: Mapping[str, Any]) -> RunSettings:
+    """The checked settings of a composed configuration.
+
+    Raises:
+        UserError: a key is missing, unknown, of a wrong type or out of range, or two do not fit.
+    """
+    registry.load_plugins(convert(tuple[str, ...], values.get("plugins", ()), "plugins"))
+    chosen = dict(values)
+    for group in registry.GROUPS:
+        part = chosen.get(group)
+        if not isinstance(part, Mapping) or "name" not in part:
+            raise UserError(f"{group}: nothing is chosen. See `rltrain list {group}s`.")
+        entry = registry.entry(group, part["name"])
+        chosen[group] = build(entry.settings, part, group)
+    if isinstance(chosen.get("env"), Mapping) and not chosen["env"].get("id"):
+        raise UserError("env: choose an environment, for example env=CartPole-v1.")
+    run = build(RunSettings, chosen)
+    _check_combination(run)
+    return run
+
+
+def _check_combination(run: RunSettings) -> None:
+    entry = registry.entry("algo", run.algo.name)
+    for group in ("network", "optimizer"):
+        chosen = getattr(run, group).name
+        if entry.networks and chosen == "none":
+            raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
+        if not entry.networks and chosen != "none":
+            raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    check = getattr(entry.settings, "check", None)
+    if check is not None:
+        check(run)

@@ -1,0 +1,76 @@
+import pytest
+from gymnasium import Space, spaces
+
+from rltrain.core.errors import UserError
+from rltrain.settings.fit import check_fit, fits
+from rltrain.settings.registry import entry
+
+BOX = spaces.Box(-1, 1, (3,))
+DISCRETE = spaces.Discrete(4)
+DICT = spaces.Dict({"a": BOX})
+
+
+@pytest.mark.parametrize(
+    ("algo", "observations", "actions", "expected"),
+    [
+        ("ppo", "Box", "Box", True),
+        ("ppo", "Discrete", "Discrete", True),
+        ("ppo", "Dict", "Box", False),
+        ("ppo", "Box", "MultiDiscrete", False),
+        ("dqn", "Box", "Discrete", True),
+        ("dqn", "Box", "Box", False),
+        ("q_learning", "Discrete", "Discrete", True),
+        ("q_learning", "Box", "Discrete", False),
+    ],
+)
+def test_fits(algo: str, observations: str, actions: str, expected: bool) -> None:
+    assert fits(entry("algo", algo), observations, actions) is expected
+
+
+@pytest.mark.parametrize(
+    ("algo", "observations", "actions"),
+    [("ppo", BOX, BOX), ("dqn", DISCRETE, DISCRETE), ("q_learning", DISCRETE, DISCRETE)],
+)
+def test_what_fits_is_let_through(algo: str, observations: Space, actions: Space) -> None:
+    check_fit(entry("algo", algo), "Some-v0", observations, actions)
+
+
+@pytest.mark.parametrize(
+    ("algo", "observations", "actions", "reason", "named"),
+    [
+        ("dqn", BOX, BOX, "takes actions of Discrete, and these are Box", {"ppo"}),
+        (
+            "q_learning",
+            BOX,
+            DISCRETE,
+            "takes observations of Discrete, and these are Box",
+            {"dqn", "ppo"},
+        ),
+        ("q_learning", BOX, BOX, "takes observations of Discrete, and these are Box", {"ppo"}),
+        ("q_learning", DISCRETE, BOX, "takes actions of Discrete, and these are Box", {"ppo"}),
+    ],
+)
+def test_the_message_says_why_and_names_those_that_fit(
+    algo: str, observations: Space, actions: Space, reason: str, named: set[str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_fit(entry("algo", algo), "Some-v0", observations, actions)
+    said = str(caught.value)
+    assert said.startswith(f"algo={algo} does not fit env=Some-v0: it {reason}.")
+    _, _, fitting = said.partition("Algorithms that fit: ")
+    fitting_names = fitting.rstrip(".").split(", ")
+    assert named <= set(fitting_names)
+    assert fitting_names == sorted(fitting_names)
+    assert algo not in fitting_names
+
+
+@pytest.mark.parametrize(
+    ("observations", "actions", "reason"),
+    [
+        (DICT, BOX, "observations of Box or Discrete, and these are Dict"),
+        (BOX, DICT, "actions of Box or Discrete, and these are Dict"),
+    ],
+)
+def test_where_nothing_fits_it_says_so(observations: Space, actions: Space, reason: str) -> None:
+    with pytest.raises(UserError, match=f"takes {reason}. No algorithm here takes these"):
+        check_fit(entry("algo", "ppo"), "Some-v0", observations, actions)

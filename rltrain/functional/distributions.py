@@ -1,0 +1,47 @@
+"""Probability distributions over actions, as functions of their parameters.
+
+Legend: N samples, A actions (Categorical) or action dimensions (Gaussian).
+The noise comes from outside, so that whoever acts owns the random stream.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def categorical_sample(log_probs: Tensor, uniform: Tensor) -> Tensor:
+    """Actions `[N]`, by inverting the distribution function at `uniform` `[N]` in [0, 1)."""
+    cumulative = log_probs.exp().cumsum(-1)
+    # Rounding may leave the last sum below 1; the index is kept inside.
+    below = (cumulative <= uniform.unsqueeze(-1) * cumulative[..., -1:]).sum(-1)
+    return below.clamp_(max=log_probs.shape[-1] - 1)
+
+
+def categorical_log_prob(log_probs: Tensor, action: Tensor) -> Tensor:
+    """log π(a) `[N]` out of normalised `log_probs` `[N, A]`."""
+    return log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+def categorical_entropy(log_probs: Tensor) -> Tensor:
+    """H `[N]` of normalised `log_probs` `[N, A]`, in nats."""
+    return -(log_probs.exp() * log_probs).sum(-1)
+
+
+def gaussian_sample(mean: Tensor, log_std: Tensor, normal: Tensor) -> Tensor:
+    """Actions `[N, A]`: mean + σ · noise, `normal` being standard normal `[N, A]`."""
+    return mean + log_std.exp() * normal
+
+
+def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """log N(a; mean, σ²) `[N]`, summed over independent dimensions."""
+    z = (action - mean) * (-log_std).exp()
+    return -(0.5 * z.square() + log_std + 0.5 * _LOG_2PI).sum(-1)
+
+
+def gaussian_entropy(log_std: Tensor) -> Tensor:
+    """H of an independent Gaussian, summed over dimensions, in nats."""
+    return (log_std + 0.5 * (1 + _LOG_2PI)).sum(-1)

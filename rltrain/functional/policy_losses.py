@@ -1,0 +1,36 @@
+"""Losses of policy-gradient methods.
+
+Legend: N samples of a minibatch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def normalize(advantages: Tensor) -> Tensor:
+    """Advantages `[N]` with mean 0 and standard deviation 1; one sample alone is left as it is."""
+    if advantages.numel() < 2:
+        return advantages
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
+    """−E[min(ρ A, clip(ρ, 1 − ε, 1 + ε) A)], ρ and A `[N]` (Schulman et al. 2017, eq. 7)."""
+    if ratio.shape != advantages.shape:
+        raise ValueError(f"shapes differ: {tuple(ratio.shape)}, {tuple(advantages.shape)}")
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    return -torch.min(ratio * advantages, clipped * advantages).mean()
+
+
+def approx_kl(log_ratio: Tensor) -> Tensor:
+    """E[(ρ − 1) − log ρ]: low-variance, non-negative estimate of KL(old ‖ new) (Schulman 2020)."""
+    return (torch.expm1(log_ratio) - log_ratio).mean()
+
+
+def value_loss(value: Tensor, returns: Tensor) -> Tensor:
+    """Mean squared error of the value function, both `[N]`."""
+    if value.shape != returns.shape:
+        raise ValueError(f"shapes differ: {tuple(value.shape)}, {tuple(returns.shape)}")
+    return (value - returns).square().mean()

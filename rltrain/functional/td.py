@@ -1,0 +1,37 @@
+"""Temporal-difference targets and losses.
+
+Legend: N samples, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Real = TypeVar("Real", Tensor, NDArray[np.floating])
+
+
+def one_step_target(reward: Real, terminated: Real, next_value: Real, gamma: float) -> Real:
+    """r + γ (1 − terminated) V(s′), all `[N]` (Sutton & Barto 2018, eq. 6.1).
+
+    `terminated` is 1.0 or 0.0; a truncated step is not terminated and bootstraps.
+    """
+    if not reward.shape == terminated.shape == next_value.shape:
+        raise ValueError(f"shapes differ: {reward.shape}, {terminated.shape}, {next_value.shape}")
+    return reward + gamma * (1 - terminated) * next_value
+
+
+def action_values(q_values: Tensor, action: Tensor) -> Tensor:
+    """Q(s, a) `[N]` of the actions taken `[N]` out of `q_values` `[N, A]`."""
+    return q_values.gather(1, action.unsqueeze(1)).squeeze(1)
+
+
+def huber(value: Tensor, target: Tensor) -> Tensor:
+    """Mean Huber loss with threshold 1 (Mnih et al. 2015, "error clipping")."""
+    if value.shape != target.shape:
+        raise ValueError(f"shapes differ: {tuple(value.shape)}, {tuple(target.shape)}")
+    return torch.nn.functional.smooth_l1_loss(value, target)

@@ -1,0 +1,147 @@
+import math
+
+import pytest
+import torch
+from torch import distributions
+
+from rltrain.functional.distributions import (
+    categorical_entropy,
+    categorical_log_prob,
+    categorical_sample,
+    gaussian_entropy,
+    gaussian_log_prob,
+    gaussian_sample,
+)
+
+ALMOST_ONE = 1 - 2**-24  # the largest float32 below 1
+NEVER = -math.inf
+
+
+def logs(*probabilities: float) -> torch.Tensor:
+    return torch.tensor(probabilities).log()
+
+
+def sample(log_probs: torch.Tensor, *uniform: float) -> list[int]:
+    return categorical_sample(log_probs.expand(len(uniform), -1), torch.tensor(uniform)).tolist()
+
+
+def test_categorical_sample_inverts_the_distribution_function() -> None:
+    # Sums 1/4, 3/4, 1.
+    drawn = sample(logs(0.25, 0.5, 0.25), 0.0, 0.24, 0.26, 0.74, 0.76, ALMOST_ONE)
+    assert drawn == [0, 0, 1, 1, 2, 2]
+
+
+def test_categorical_sample_takes_the_next_action_at_a_boundary() -> None:
+    log_probs = logs(0.5, 0.5)
+    at = float(log_probs.exp()[0])
+    assert sample(log_probs, at - 2**-23, at) == [0, 1]
+
+
+def test_categorical_sample_gives_each_row_its_own_distribution() -> None:
+    log_probs = torch.stack([logs(0.9, 0.1), logs(0.1, 0.9)])
+    assert categorical_sample(log_probs, torch.tensor([0.5, 0.5])).tolist() == [0, 1]
+
+
+def test_categorical_sample_has_the_given_frequencies() -> None:
+    # The middles of 1000 equal parts of [0, 1): exactly 1000 · probability of each.
+    uniform = ((torch.arange(1000) + 0.5) / 1000).tolist()
+    drawn = sample(logs(0.25, 0.5, 0.125, 0.125), *uniform)
+    assert [drawn.count(a) for a in range(4)] == [250, 500, 125, 125]
+
+
+@pytest.mark.parametrize("only", [0, 1, 2])
+def test_an_action_without_probability_is_never_drawn(only: int) -> None:
+    log_probs = torch.full((3,), NEVER)
+    log_probs[only] = 0.0
+    assert sample(log_probs, 0.0, 0.5, ALMOST_ONE) == [only] * 3
+
+
+def test_a_gap_in_the_middle_is_never_drawn() -> None:
+    assert sample(logs(0.5, 0.0, 0.5), 0.0, 0.49, 0.51, ALMOST_ONE) == [0, 0, 2, 2]
+
+
+def test_a_sum_that_rounds_below_one_loses_nothing() -> None:
+    # Sums 0.5 and 0.875; 0.9 of 0.875 is 0.7875. The last action has no probability.
+    log_probs = logs(0.5, 0.375, 0.0)
+    assert sample(log_probs, 0.5, 0.9, ALMOST_ONE) == [0, 1, 1]
+
+
+def test_no_rounding_leads_outside_or_to_an_impossible_action() -> None:
+    scores = torch.randn(500, 7, generator=torch.Generator().manual_seed(0)) * 10
+    scores[:, -1] = NEVER
+    drawn = categorical_sample(scores.log_softmax(-1), torch.full((500,), ALMOST_ONE))
+    assert int(drawn.max()) == 5
+    assert int(drawn.min()) >= 0
+
+
+def test_categorical_log_prob_picks_the_action_of_each_row() -> None:
+    log_probs = torch.tensor([[-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0]])
+    assert categorical_log_prob(log_probs, torch.tensor([2, 0])).tolist() == [-3.0, -4.0]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "expected"),
+    [
+        ((0.25, 0.25, 0.25, 0.25), 2 * math.log(2)),
+        # ln 2/2 + 2 · ln 4/4 = 1.5 ln 2
+        ((0.5, 0.25, 0.25), 1.5 * math.log(2)),
+        ((1.0,), 0.0),
+    ],
+)
+def test_categorical_entropy_by_hand(probabilities: tuple[float, ...], expected: float) -> None:
+    assert categorical_entropy(logs(*probabilities)).item() == pytest.approx(expected)
+
+
+def test_categorical_agrees_with_torch() -> None:
+    log_probs = torch.randn(5, 4, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    action = torch.tensor([0, 3, 1, 2, 0])
+    reference = distributions.Categorical(logits=log_probs)
+    torch.testing.assert_close(categorical_log_prob(log_probs, action), reference.log_prob(action))
+    torch.testing.assert_close(categorical_entropy(log_probs), reference.entropy())
+
+
+def test_gaussian_sample_by_hand() -> None:
+    # 1 + 2 · 0.5 and −1 + 1 · (−3)
+    drawn = gaussian_sample(
+        torch.tensor([[1.0, -1.0]]), torch.tensor([math.log(2), 0.0]), torch.tensor([[0.5, -3.0]])
+    )
+    assert drawn.tolist() == [pytest.approx([2.0, -4.0])]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "action", "expected"),
+    [
+        # −ln √(2π)
+        ([0.0], [1.0], [0.0], -0.9189385),
+        # z = (2 − 1)/2: −0.125 − ln 2 − 0.9189385
+        ([1.0], [2.0], [2.0], -1.7370857),
+        # The two above added up: −0.9189385 − 1.7370857
+        ([0.0, 1.0], [1.0, 2.0], [0.0, 2.0], -2.6560242),
+    ],
+)
+def test_gaussian_log_prob_by_hand(
+    mean: list[float], std: list[float], action: list[float], expected: float
+) -> None:
+    found = gaussian_log_prob(torch.tensor([mean]), torch.tensor(std).log(), torch.tensor([action]))
+    assert found.tolist() == pytest.approx([expected])
+
+
+@pytest.mark.parametrize(
+    ("std", "expected"),
+    [
+        ([1.0], 1.4189385),  # (1 + ln 2π)/2
+        ([2.0], 2.1120857),  # ln 2 more
+        ([1.0, 2.0], 3.5310242),
+    ],
+)
+def test_gaussian_entropy_by_hand(std: list[float], expected: float) -> None:
+    assert gaussian_entropy(torch.tensor(std).log()).item() == pytest.approx(expected)
+
+
+def test_gaussian_agrees_with_torch() -> None:
+    generator = torch.Generator().manual_seed(2)
+    mean, action = torch.randn(2, 5, 3, generator=generator)
+    log_std = torch.tensor([-3.0, 0.0, 2.0])
+    reference = distributions.Independent(distributions.Normal(mean, log_std.exp()), 1)
+    torch.testing.assert_close(gaussian_log_prob(mean, log_std, action), reference.log_prob(action))
+    torch.testing.assert_close(gaussian_entropy(log_std).expand(5), reference.entropy())

@@ -1,0 +1,131 @@
+import math
+
+import numpy as np
+import pytest
+
+from rltrain.functional.returns import explained_variance, gae, running_returns
+
+F, T = False, True
+
+
+def column(values: list) -> np.ndarray:
+    return np.array(values).reshape(-1, 1)
+
+
+# γ = λ = 1/2, so γλ = 1/4; rewards 1, 2, 3 and V = 1 everywhere.
+@pytest.mark.parametrize(
+    ("next_values", "terminated", "truncated", "expected"),
+    [
+        # δ = r + 2/2 − 1 = 1, 2, 3; A₂ = 3, A₁ = 2 + 3/4, A₀ = 1 + 2.75/4
+        ([2.0, 2.0, 2.0], [F, F, F], [F, F, F], [1.6875, 2.75, 3.0]),
+        # δ₁ = 2 + 0 − 1 = 1 and nothing behind it; A₀ = 1 + 1/4
+        ([2.0, 2.0, 2.0], [F, T, F], [F, F, F], [1.25, 1.0, 3.0]),
+        # δ₁ = 2 + 10/2 − 1 = 6 and nothing behind it; A₀ = 1 + 6/4
+        ([2.0, 10.0, 2.0], [F, F, F], [F, T, F], [2.5, 6.0, 3.0]),
+        # Both flags: as the terminated case, the 10 does not count.
+        ([2.0, 10.0, 2.0], [F, T, F], [F, T, F], [1.25, 1.0, 3.0]),
+        # δ₂ = 3 + 0 − 1 = 2; A₁ = 2 + 2/4, A₀ = 1 + 2.5/4
+        ([2.0, 2.0, 2.0], [F, F, T], [F, F, F], [1.625, 2.5, 2.0]),
+        # δ₂ = 3 + 4/2 − 1 = 4; A₁ = 2 + 4/4, A₀ = 1 + 3/4
+        ([2.0, 2.0, 4.0], [F, F, F], [F, F, T], [1.75, 3.0, 4.0]),
+    ],
+    ids=["running", "terminated", "truncated", "both", "last terminated", "last truncated"],
+)
+def test_gae_by_hand(
+    next_values: list[float], terminated: list[bool], truncated: list[bool], expected: list[float]
+) -> None:
+    advantages = gae(
+        column([1.0, 2.0, 3.0]),
+        column([1.0, 1.0, 1.0]),
+        column(next_values),
+        column(terminated),
+        column(truncated),
+        gamma=0.5,
+        gae_lambda=0.5,
+    )
+    assert advantages == pytest.approx(column(expected))
+
+
+def test_gae_keeps_environments_apart() -> None:
+    # Second column: δ₁ = 4 − 1 = 3 (terminated), δ₀ = 0 + 2/2 − 1 = 0, A₀ = 0 + 3/4
+    advantages = gae(
+        np.array([[1.0, 0.0], [2.0, 4.0]]),
+        np.ones((2, 2)),
+        np.full((2, 2), 2.0),
+        np.array([[F, F], [F, T]]),
+        np.zeros((2, 2), np.bool_),
+        gamma=0.5,
+        gae_lambda=0.5,
+    )
+    # First column: δ = 1, 2; A₀ = 1 + 2/4
+    assert advantages == pytest.approx(np.array([[1.5, 0.75], [2.0, 3.0]]))
+
+
+@pytest.mark.parametrize(
+    ("gae_lambda", "expected"),
+    # γ = 1/2, r = 1, 2, V = 3, V′ = 5 and 4: δ = 1 + 5/2 − 3 = 1/2 and 2 + 4/2 − 3 = 1.
+    # λ = 0: A = δ. λ = 1: A₀ = 1/2 + 1/2.
+    [(0.0, [0.5, 1.0]), (1.0, [1.0, 1.0])],
+)
+def test_gae_at_the_ends_of_lambda(gae_lambda: float, expected: list[float]) -> None:
+    never = column([F, F])
+    advantages = gae(
+        column([1.0, 2.0]), column([3.0, 3.0]), column([5.0, 4.0]), never, never, 0.5, gae_lambda
+    )
+    assert advantages == pytest.approx(column(expected))
+
+
+def test_gae_ignores_whatever_follows_a_termination() -> None:
+    ended, never = column([T]), column([F])
+    advantages = gae(column([2.0]), column([0.5]), column([math.nan]), ended, never, 0.9, 0.9)
+    assert advantages == pytest.approx(column([1.5]))  # 2 + 0 − 0.5
+
+
+def test_gae_of_float32_stays_float32() -> None:
+    ones, never = np.ones((2, 1), np.float32), column([F, F])
+    assert gae(ones, ones, ones, never, never, 0.5, 0.5).dtype == np.float32
+
+
+def test_running_returns_across_an_episode_end() -> None:
+    start = np.array([4.0])
+    out = running_returns(column([1.0, 2.0, 3.0, 4.0]), column([F, T, F, F]), start, gamma=0.5)
+    # 4 + 1 = 5; 5/2 + 2 = 4.5, ended; 0 + 3 = 3; 3/2 + 4 = 5.5
+    assert out == pytest.approx(column([5.0, 4.5, 3.0, 5.5]))
+    assert start.tolist() == [2.75]  # 5.5/2
+
+
+def test_running_returns_start_at_zero_after_an_end_in_the_last_row() -> None:
+    start = np.zeros(2)
+    out = running_returns(np.array([[2.0, 6.0]]), np.array([[T, F]]), start, gamma=0.5)
+    assert out.tolist() == [[2.0, 6.0]]
+    assert start.tolist() == [0.0, 3.0]
+
+
+def test_running_returns_of_two_halves_are_those_of_the_whole() -> None:
+    rewards = np.arange(12.0).reshape(6, 2)
+    ended = np.zeros((6, 2), np.bool_)
+    ended[1, 0] = ended[3, 1] = True
+    whole = running_returns(rewards, ended, np.zeros(2), gamma=0.5)
+    start = np.zeros(2)
+    halves = [running_returns(rewards[i : i + 3], ended[i : i + 3], start, 0.5) for i in (0, 3)]
+    assert np.concatenate(halves).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], 1.0),
+        ([7.0, 7.0, 7.0, 7.0], 0.0),
+        # Residuals 0, 0, 0, 4: mean 1, variance (1 + 1 + 1 + 9)/4 = 3; Var(returns) = 5/4.
+        ([1.0, 2.0, 3.0, 0.0], 1 - 3 / 1.25),
+        # A constant offset is no variance: residuals are all 5.
+        ([-4.0, -3.0, -2.0, -1.0], 1.0),
+    ],
+)
+def test_explained_variance_by_hand(values: list[float], expected: float) -> None:
+    returns = np.array([1.0, 2.0, 3.0, 4.0])
+    assert explained_variance(np.array(values), returns) == pytest.approx(expected)
+
+
+def test_explained_variance_of_constant_returns_is_nan() -> None:
+    assert math.isnan(explained_variance(np.array([1.0, 2.0]), np.array([3.0, 3.0])))

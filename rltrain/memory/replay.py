@@ -1,0 +1,99 @@
+"""Experience replay.
+
+Legend: N transitions of a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from numpy.typing import NDArray
+
+from rltrain.core.errors import UserError
+from rltrain.core.spaces import dtype_of
+from rltrain.core.types import Rows, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """N transitions; `terminated` is 1.0 or 0.0."""
+
+    obs: Rows
+    action: Rows
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.float32]
+    successor: Rows
+
+
+class ReplayBuffer:
+    """A ring of the last `capacity` transitions, sampled uniformly (Lin 1992).
+
+    Raises:
+        UserError: it would not fit into this machine's memory.
+    """
+
+    def __init__(self, capacity: int, observation_space: Space, action_space: Space) -> None:
+        obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
+        obs_dtype, action_dtype = dtype_of(observation_space), dtype_of(action_space)
+        _check_fits(capacity, 2 * int(np.prod(obs_shape)) * obs_dtype.itemsize)
+        self.capacity = capacity
+        self.columns: dict[str, Rows] = {
+            "obs": np.zeros((capacity, *obs_shape), obs_dtype),
+            "successor": np.zeros((capacity, *obs_shape), obs_dtype),
+            "action": np.zeros((capacity, *action_shape), action_dtype),
+            "reward": np.zeros(capacity, np.float32),
+            "terminated": np.zeros(capacity, np.float32),
+        }
+        self.position = 0
+        self.size = 0
+
+    def add(self, step: Transition) -> None:
+        """Writes B rows, over the oldest where the ring is full."""
+        count = len(step.reward)
+        start, end = self.position, self.position + count
+        rows: Any = slice(start, end)
+        if end > self.capacity:
+            rows = np.arange(start, end) % self.capacity
+        for name, column in self.columns.items():
+            column[rows] = getattr(step, name)
+        self.position = end % self.capacity
+        self.size = min(self.size + count, self.capacity)
+
+    def end_episodes(self) -> None:
+        """Nothing to do: every row has its own successor."""
+
+    def latest(self, count: int) -> Rows:
+        """The newest `count` observations, fewer where there are not as many."""
+        count = min(count, self.size)
+        return self.columns["obs"][np.arange(self.position - count, self.position) % self.capacity]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Sample:
+        """`count` transitions, drawn with replacement."""
+        rows = rng.integers(self.size, size=count)
+        return Sample(**{name: column[rows] for name, column in self.columns.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that are filled, and where the next one goes."""
+        filled = {name: column[: self.size].copy() for name, column in self.columns.items()}
+        return {"columns": filled, "position": self.position, "size": self.size}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.position, self.size = state["position"], state["size"]
+        for name, column in self.columns.items():
+            column[: self.size] = state["columns"][name]
+
+
+def _check_fits(capacity: int, row_bytes: int) -> None:
+    import os
+
+    needed = capacity * (row_bytes + 32)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > 0.9 * there:
+        raise UserError(
+            f"algo.buffer_size={capacity}: the replay buffer would take {needed / 2**30:.1f} GiB"
+            f" and this machine has {there / 2**30:.1f} GiB."
+            f" Try algo.buffer_size={int(0.5 * there / (row_bytes + 32))}."
+        )

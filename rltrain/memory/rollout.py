@@ -1,0 +1,103 @@
+"""The arena of on-policy methods.
+
+Legend: T steps, B environments; all arrays are time-major `[T, B, ...]`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+from rltrain.core.spaces import dtype_of
+from rltrain.core.state import Stateful
+from rltrain.core.types import Rows, Transition
+
+
+class Rollout(Stateful):
+    """T steps of B environments, written in place and rewound after each update.
+
+    The successor of a row is the next row, and that of the last row is `successor`; only
+    truncated rows keep their final observation, in `final_obs`.
+    """
+
+    _state = (
+        "position",
+        "obs",
+        "action",
+        "reward",
+        "terminated",
+        "truncated",
+        "extras",
+        "successor",
+        "final_obs",
+    )
+
+    def __init__(
+        self,
+        num_steps: int,
+        num_envs: int,
+        observation_space: Space,
+        action_space: Space,
+        extras: tuple[str, ...],
+    ) -> None:
+        size = (num_steps, num_envs)
+        obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
+        discrete = isinstance(action_space, spaces.Discrete)
+        self.obs: Rows = np.zeros((*size, *obs_shape), dtype_of(observation_space))
+        # A continuous action is kept as the policy drew it, before clipping.
+        self.action: Rows = np.zeros((*size, *action_shape), np.int64 if discrete else np.float32)
+        self.reward = np.zeros(size, np.float32)
+        self.terminated = np.zeros(size, np.bool_)
+        self.truncated = np.zeros(size, np.bool_)
+        self.extras = {name: np.zeros(size, np.float32) for name in extras}
+        self.successor: Rows = np.zeros_like(self.obs[0])
+        self.final_obs: list[tuple[int, int, Rows]] = []  # (t, b, observation)
+        self.position = 0
+
+    def add(self, step: Transition) -> None:
+        """Writes the next row."""
+        t = self.position
+        self.obs[t] = step.obs
+        self.action[t] = step.action
+        self.reward[t] = step.reward
+        self.terminated[t] = step.terminated
+        self.truncated[t] = step.truncated
+        for name, values in self.extras.items():
+            values[t] = step.extras[name]
+        self.successor[:] = step.successor
+        cut = step.truncated & ~step.terminated
+        if cut.any():
+            self.final_obs += [(t, int(b), step.successor[b].copy()) for b in np.flatnonzero(cut)]
+        self.position = t + 1
+
+    def end_episodes(self) -> None:
+        """Truncates every episode after the last row, as a restart of the environments does."""
+        if not self.position:
+            return
+        t = self.position - 1
+        for b in np.flatnonzero(~(self.terminated[t] | self.truncated[t])):
+            self.truncated[t, b] = True
+            self.final_obs.append((t, int(b), self.successor[b].copy()))
+
+    def bootstraps(self) -> tuple[Rows, tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """The observations whose values the rows' own do not give, and the rows they belong to.
+
+        They are the final observations of truncated rows and the successors of the last
+        row: `[K, ...]`, and two index arrays `[K]` of times and environments.
+        """
+        last = len(self.obs) - 1
+        cut = [f for f in self.final_obs if f[0] != last]
+        obs = (
+            np.concatenate([np.stack([f[2] for f in cut]), self.successor])
+            if cut
+            else (self.successor)
+        )
+        times = [f[0] for f in cut] + [last] * len(self.successor)
+        envs = [f[1] for f in cut] + list(range(len(self.successor)))
+        return obs, (np.array(times), np.array(envs))
+
+    def rewind(self) -> None:
+        """Starts over; the rows are overwritten by the next rollout."""
+        self.position = 0
+        self.final_obs = []

@@ -1,0 +1,50 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from rltrain.settings.networks import MLPSettings
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def linear(in_features: int, out_features: int, gain: float) -> nn.Linear:
+    """A layer with orthogonal weights of this gain and no bias at the start (Saxe et al. 2014)."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class MLP(nn.Module):
+    """Hidden layers of the given sizes: `[..., in_features]` to `[..., out_features]`.
+
+    Weights are orthogonal with gain √2, as "The 37 implementation details of PPO" has it.
+    """
+
+    def __init__(self, settings: MLPSettings, in_features: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for size in settings.hidden_sizes:
+            layers += [linear(in_features, size, math.sqrt(2)), ACTIVATIONS[settings.activation]()]
+            in_features = size
+        self.layers = nn.Sequential(*layers)
+        self.out_features = in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.layers(x)
+        return features
+
+
+def with_head(body: nn.Module, out_features: int, gain: float) -> nn.Sequential:
+    """`body` followed by a linear layer; the gain is small for a policy, 1 for a value."""
+    return nn.Sequential(body, linear(int(body.out_features), out_features, gain))  # type: ignore[arg-type] # bodies have it

@@ -14,6 +14,9 @@ class MLPSettings:
     name: str = key("Registry name.")
     hidden_sizes: tuple[int, ...] = key("Width of each hidden layer.", min=1)
     activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = key("After each hidden layer.")
+    initialization: Literal["orthogonal", "uniform"] = key(
+        "First weights: orthogonal with gain √2 and no bias, or torch's own uniform ones."
+    )
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,13 @@ from rltrain.networks.mlp import ACTIVATIONS, MLP, linear, with_head
 from rltrain.settings.networks import MLPSettings
 
 
-def mlp(*hidden_sizes: int, activation: str = "tanh", in_features: int = 3) -> MLP:
-    return MLP(MLPSettings("mlp", hidden_sizes, activation), in_features)  # type: ignore[arg-type]
+def mlp(
+    *hidden_sizes: int,
+    activation: str = "tanh",
+    in_features: int = 3,
+    initialization: str = "orthogonal",
+) -> MLP:
+    return MLP(MLPSettings("mlp", hidden_sizes, activation, initialization), in_features)  # type: ignore[arg-type]
 
 
 def layers(module: nn.Module) -> list[nn.Linear]:
@@ -121,3 +126,12 @@ def test_state_round_trip_gives_the_same_outputs() -> None:
     assert not torch.equal(copy(x), source(x))
     copy.load_state_dict(source.state_dict())
     assert torch.equal(copy(x), source(x))
+
+
+def test_uniform_weights_are_torchs_own() -> None:
+    torch.manual_seed(0)
+    net = mlp(50, initialization="uniform", in_features=16)
+    layer = net.layers[0]
+    assert isinstance(layer, nn.Linear)
+    assert layer.bias.abs().max() > 0
+    assert 0.2 < layer.weight.abs().max() <= 0.25  # ±1/√16

@@ -7,12 +7,17 @@ from rltrain.settings.networks import MLPSettings, NoNetworkSettings
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
-MLP = {"name": "mlp", "hidden_sizes": [64, 32], "activation": "tanh"}
+MLP = {
+    "name": "mlp",
+    "hidden_sizes": [64, 32],
+    "activation": "tanh",
+    "initialization": "orthogonal",
+}
 
 
 def test_mlp_settings_are_built() -> None:
     assert entry("network", "mlp").settings is MLPSettings
-    assert build(MLPSettings, MLP, "network") == MLPSettings("mlp", (64, 32), "tanh")
+    assert build(MLPSettings, MLP, "network") == MLPSettings("mlp", (64, 32), "tanh", "orthogonal")
 
 
 def test_no_hidden_layer_is_allowed() -> None:

@@ -1,0 +1,79 @@
+"""Making one environment out of its settings."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+import gymnasium as gym
+
+from rltrain.core.errors import EnvError, UserError, did_you_mean
+from rltrain.envs import ids
+from rltrain.settings import registry
+from rltrain.settings.fit import check_fit
+from rltrain.settings.run import EnvSettings, RunSettings
+
+# Packages of Gymnasium's own environments, and the extra that has what they import.
+_EXTRAS = {"gymnasium.envs.box2d": "box2d", "gymnasium.envs.mujoco": "mujoco", "ale_py": "atari"}
+
+
+def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
+    """A fresh environment; `overrides` are arguments of its constructor.
+
+    Raises:
+        UserError: the id, an argument or a package is wrong or missing.
+    """
+    if not ids.can_make(settings.id):
+        raise UserError(ids.unknown(settings.id))
+    ids.import_module_of(settings.id)
+    spec = gym.spec(settings.id.rpartition(":")[2])
+    kwargs = {**settings.kwargs, **overrides}
+    _check_kwargs(spec, kwargs)
+    if settings.max_episode_steps is not None:
+        kwargs["max_episode_steps"] = settings.max_episode_steps
+    try:
+        # Gymnasium's own checker is slow, and the vector checks what matters.
+        return gym.make(spec, disable_env_checker=True, **kwargs)
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        entry = str(spec.entry_point)
+        extra = next((x for module, x in _EXTRAS.items() if entry.startswith(module)), None)
+        advice = f': pip install "rltrain[{extra}]"' if extra else f". {error}"
+        raise UserError(f"env={settings.id} needs a package that is missing{advice}") from error
+    except gym.error.Error as error:
+        raise UserError(f"env={settings.id} cannot be made: {error}") from error
+    except Exception as error:
+        raise EnvError(
+            f"env={settings.id}: its constructor raised {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_kwargs(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
+    entry = spec.entry_point
+    if isinstance(entry, str):
+        module, _, name = entry.partition(":")
+        try:
+            entry = getattr(importlib.import_module(module), name)
+        except (ImportError, gym.error.DependencyNotInstalled):
+            return  # making it says which package is missing
+    parameters = inspect.signature(entry).parameters if callable(entry) else {}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in kwargs:
+        if name not in parameters:
+            near = did_you_mean(name, [p for p in parameters if p != "self"])
+            raise UserError(f"env.kwargs.{name}: {spec.id} has no such argument.{near}")
+
+
+def check_env(run: RunSettings) -> None:
+    """Makes a run's environment once, without torch, to see that it exists and fits.
+
+    Raises:
+        UserError: it does not.
+    """
+    env = make_env(run.env)
+    try:
+        algo = registry.entry("algo", run.algo.name)
+        check_fit(algo, run.env.id, env.observation_space, env.action_space)
+    finally:
+        env.close()

@@ -1,0 +1,210 @@
+"""Environments stepped side by side in this process.
+
+Legend: B environments; arrays are `[B, ...]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from rltrain.core.errors import EnvError
+from rltrain.core.seeding import derive
+from rltrain.core.spaces import dtype_of
+from rltrain.envs import snapshot
+
+Env = gym.Env[Any, Any]
+Rows = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Return in raw reward and length of a finished episode."""
+
+    env: int
+    ret: float
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class VectorStep:
+    """One step of all environments.
+
+    `obs` is what to act on next: where an episode ended, the first observation of the
+    next one. `successor` is the true successor of the step: where an episode ended, its
+    final observation. They are one array where nothing ended.
+    """
+
+    obs: Rows
+    successor: Rows
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    episodes: list[Episode]
+
+
+class VectorEnv:
+    """B environments, each with a seed of its own, reset as soon as its episode ends.
+
+    The reset belongs to the step that ended the episode: there is no row in between.
+    Discrete actions and observations are counted from 0 whatever the space's start, and
+    actions of a Box are clipped to its bounds here, so that a policy need not know them.
+
+    Raises:
+        EnvError: an environment breaks its declared space, or returns what is no number.
+    """
+
+    def __init__(self, make: Callable[[], Env], num_envs: int, seed: int, *stream: str) -> None:
+        self._make = make
+        self.envs = [make() for _ in range(num_envs)]
+        self.num_envs = num_envs
+        self.observation_space = self.envs[0].observation_space
+        self.action_space = self.envs[0].action_space
+        spec = self.envs[0].spec
+        self.name = spec.id if spec else type(self.envs[0].unwrapped).__name__
+        self._seed, self._stream = seed, stream
+        self._dtype = dtype_of(self.observation_space)
+        self._shape = self.observation_space.shape or ()
+        self._box = isinstance(self.observation_space, spaces.Box)
+        self._floats = self._dtype.kind == "f"
+        self._start = int(getattr(self.observation_space, "start", 0))
+        self.returns = np.zeros(num_envs)
+        self.lengths = np.zeros(num_envs, np.int64)
+        self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
+        self.restarted_at = 0
+
+    def restart(self, at: int = 0) -> Rows:
+        """Begins a new episode everywhere, from seeds that depend on the run's seed and `at`."""
+        self.restarted_at = at
+        self.returns[:] = 0
+        self.lengths[:] = 0
+        obs = np.empty_like(self.obs)
+        for i, env in enumerate(self.envs):
+            first, _ = env.reset(seed=derive(self._seed, *self._stream, i, at))
+            obs[i] = self._checked(first, i)
+        self._check_finite(obs)
+        self.obs = obs
+        return obs
+
+    def step(self, actions: Rows) -> VectorStep:
+        """Steps every environment with its row of `actions`."""
+        commands = self._commands(actions)
+        obs = np.empty_like(self.obs)
+        reward = np.empty(self.num_envs, np.float64)
+        terminated = np.empty(self.num_envs, np.bool_)
+        truncated = np.empty(self.num_envs, np.bool_)
+        for i, (env, command) in enumerate(zip(self.envs, commands, strict=True)):
+            after, reward[i], terminated[i], truncated[i], _ = env.step(command)
+            obs[i] = self._checked(after, i)
+        self._check_finite(obs, "after step {} of its episode")
+        if not np.isfinite(reward).all():
+            i = int(np.flatnonzero(~np.isfinite(reward))[0])
+            raise EnvError(
+                f"{self.name} returned the reward {reward[i]} (environment {i}, step"
+                f" {self.lengths[i] + 1} of its episode)."
+            )
+        self.returns += reward
+        self.lengths += 1
+        successor, episodes = obs, []
+        ended = terminated | truncated
+        if ended.any():
+            successor = obs.copy()
+            for i in np.flatnonzero(ended).tolist():
+                episodes.append(Episode(i, float(self.returns[i]), int(self.lengths[i])))
+                self._begin(i, obs)
+            self._check_finite(obs)
+        self.obs = obs
+        return VectorStep(
+            obs, successor, reward.astype(np.float32), terminated, truncated, episodes
+        )
+
+    def reset_one(self, i: int) -> None:
+        """Drops the episode of environment `i` and begins another."""
+        self.obs = self.obs.copy()
+        self._begin(i, self.obs)
+        self._check_finite(self.obs)
+
+    def _begin(self, i: int, obs: Rows) -> None:
+        first, _ = self.envs[i].reset()
+        obs[i] = self._checked(first, i)
+        self.returns[i] = 0
+        self.lengths[i] = 0
+
+    def _commands(self, actions: Rows) -> list[Any]:
+        space = self.action_space
+        expected = (self.num_envs, *(space.shape or ()))
+        if actions.shape != expected:
+            raise EnvError(f"{self.name} takes actions of shape {expected}, not {actions.shape}.")
+        if isinstance(space, spaces.Box):
+            return list(np.clip(actions, space.low, space.high).astype(space.dtype))
+        indices: list[int] = (actions + getattr(space, "start", 0)).tolist()
+        return indices
+
+    def _checked(self, obs: Any, i: int) -> Any:
+        if self._box:
+            if (
+                isinstance(obs, np.ndarray)
+                and obs.shape == self._shape
+                and obs.dtype == self._dtype
+            ):
+                return obs
+            got = (
+                f"{obs.dtype} of shape {obs.shape}"
+                if isinstance(obs, np.ndarray)
+                else f"{type(obs).__name__} {obs!r:.60}"
+            )
+        else:
+            scalar = isinstance(obs, np.ndarray) and obs.shape == () and obs.dtype.kind in "iu"
+            index = int(obs) - self._start if scalar or isinstance(obs, int | np.integer) else -1
+            if 0 <= index < self.observation_space.n:  # type: ignore[attr-defined] # Discrete
+                return index
+            got = f"{type(obs).__name__} {obs!r:.60}"
+        raise EnvError(
+            f"{self.name} declares observations {self.observation_space}, but returned {got}"
+            f" (environment {i})."
+        )
+
+    def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
+        if self._floats and not np.isfinite(obs).all():
+            i = int(np.flatnonzero(~np.isfinite(obs).reshape(self.num_envs, -1).all(1))[0])
+            raise EnvError(
+                f"{self.name} returned an observation that is no number: {obs[i]!r:.80}"
+                f" (environment {i}, {when.format(self.lengths[i] + 1)})."
+            )
+
+    def close(self) -> None:
+        for env in self.envs:
+            env.close()
+
+    def why_not_saved(self) -> str | None:
+        """None where the environments' own state can be saved exactly, else the reason."""
+        return snapshot.why_not(self._make)
+
+    def state_dict(self, save_envs: bool = True) -> dict[str, Any]:
+        """Episode accumulators and, with `save_envs`, each environment's own state.
+
+        Without it the state is exact right after `restart` only, which loading repeats.
+        """
+        return {
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+            "obs": self.obs.copy(),
+            "restarted_at": self.restarted_at,
+            "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.restart(state["restarted_at"])
+        if state["envs"] is None:
+            return
+        for env, saved in zip(self.envs, state["envs"], strict=True):
+            snapshot.restore(env, saved)
+        self.returns[:] = state["returns"]
+        self.lengths[:] = state["lengths"]
+        self.obs = state["obs"].copy()

@@ -1,0 +1,159 @@
+"""Making environments: arguments, missing packages, constructors that fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from rltrain.core.errors import EnvError, UserError
+from rltrain.envs.make import check_env, make_env
+from rltrain.settings.run import EnvSettings, build_run
+from tests.envs.toys import Toy
+
+
+def settings(env_id: str, limit: int | None = None, **kwargs: Any) -> EnvSettings:
+    return EnvSettings(id=env_id, kwargs=kwargs, num_envs=1, max_episode_steps=limit)
+
+
+def length_of_an_episode(env: gym.Env) -> int:
+    env.reset(seed=0)
+    for length in range(1, 300):
+        _, _, terminated, truncated, _ = env.step(0)
+        if terminated or truncated:
+            return length
+    raise AssertionError("it does not end")
+
+
+def test_arguments_reach_the_constructor() -> None:
+    env = make_env(settings("tests.envs.toys:Toy-v0", length=4))
+    assert isinstance(env.unwrapped, Toy)
+    assert length_of_an_episode(env) == 4
+
+
+def test_overrides_win_over_settings() -> None:
+    env = make_env(settings("tests.envs.toys:Toy-v0", length=4), length=6)
+    assert length_of_an_episode(env) == 6
+
+
+@pytest.mark.parametrize(
+    ("chosen", "limit", "expected"), [({}, 7, 7), ({"length": 5}, 7, 5), ({}, None, 250)]
+)
+def test_the_time_limit_is_the_one_asked_for(
+    chosen: dict[str, int], limit: int | None, expected: int
+) -> None:
+    kwargs = {"length": 250, **chosen}
+    env = make_env(settings("tests.envs.toys:Toy-v0", limit, **kwargs))
+    assert length_of_an_episode(env) == expected
+
+
+def test_the_registered_time_limit_is_kept_unless_asked_otherwise() -> None:
+    assert make_env(settings("CartPole-v1")).spec.max_episode_steps == 500
+    assert make_env(settings("CartPole-v1", 30)).spec.max_episode_steps == 30
+
+
+def test_an_unknown_id_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"env=CartPoel-v1: .*CartPole-v1"):
+        make_env(settings("CartPoel-v1"))
+
+
+def test_a_module_that_is_missing_is_named() -> None:
+    with pytest.raises(UserError, match="nowhere_at_all"):
+        make_env(settings("nowhere_at_all:Toy-v0"))
+
+
+def test_an_unknown_argument_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError) as error:
+        make_env(settings("tests.envs.toys:Toy-v0", lenght=4))
+    assert "env.kwargs.lenght: Toy-v0 has no such argument." in str(error.value)
+    assert "Did you mean length?" in str(error.value)
+
+
+def test_an_unknown_argument_of_gymnasiums_own_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"env\.kwargs\.is_slipery: .*is_slippery"):
+        make_env(settings("FrozenLake-v1", is_slipery=True))
+
+
+def test_a_constructor_that_takes_any_argument_is_given_it() -> None:
+    env = make_env(settings("tests.envs.toys:HiddenToy-v0", length=4))
+    assert length_of_an_episode(env) == 4
+
+
+def test_a_constructor_that_raises_is_an_error_of_the_environment() -> None:
+    with pytest.raises(EnvError) as error:
+        make_env(settings("tests.envs.toys:Toy-v0", fault="constructor"))
+    assert "env=tests.envs.toys:Toy-v0" in str(error.value)
+    assert "ValueError: the toy is broken" in str(error.value)
+    assert isinstance(error.value.__cause__, ValueError)
+
+
+@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # Box2D's
+@pytest.mark.parametrize(
+    ("env_id", "extra"), [("LunarLander-v3", "box2d"), ("HalfCheetah-v5", "mujoco")]
+)
+@pytest.mark.parametrize("kind", [gym.error.DependencyNotInstalled, ImportError])
+def test_a_package_that_is_missing_is_named_with_the_command(
+    env_id: str, extra: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if extra == "box2d":
+        pytest.importorskip("Box2D")  # its absence is another test's
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise kind("a package is missing")
+
+    monkeypatch.setattr(gym, "make", fail)
+    with pytest.raises(UserError) as error:
+        make_env(settings(env_id))
+    assert f'env={env_id} needs a package that is missing: pip install "rltrain[{extra}]"' == str(
+        error.value
+    )
+
+
+def test_a_missing_package_of_somebody_elses_environment_is_named_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise ImportError("No module named 'toyshop'")
+
+    monkeypatch.setattr(gym, "make", fail)
+    with pytest.raises(UserError, match=r"missing\. No module named 'toyshop'"):
+        make_env(settings("tests.envs.toys:Toy-v0"))
+
+
+def test_box2d_that_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "Box2D", None)  # importing it fails
+    with pytest.raises(UserError, match=r"pip install \"rltrain\[box2d\]\""):
+        make_env(settings("LunarLander-v3"))
+
+
+def test_a_refusal_of_gymnasium_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise gym.error.InvalidAction("no")
+
+    monkeypatch.setattr(gym, "make", fail)
+    with pytest.raises(UserError, match="env=CartPole-v1 cannot be made: no"):
+        make_env(settings("CartPole-v1"))
+
+
+def test_the_check_of_a_run_closes_its_environment(
+    compose: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = Toy()
+    monkeypatch.setattr("rltrain.envs.make.make_env", lambda settings: toy)
+    check_env(build_run(compose("algo=ppo", "env=tests.envs.toys:Toy-v0")))
+    assert toy.closed == 1
+
+
+def test_the_check_of_a_run_refuses_spaces_that_do_not_fit(
+    compose: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = Toy(box_actions=True)
+    monkeypatch.setattr("rltrain.envs.make.make_env", lambda settings: toy)
+    with pytest.raises(UserError, match="algo=dqn does not fit"):
+        check_env(build_run(compose("algo=dqn", "env=tests.envs.toys:Toy-v0")))
+    assert toy.closed == 1

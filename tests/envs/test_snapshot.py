@@ -1,0 +1,248 @@
+"""The state of environments as plain values, and how it is known whether that is all of it."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import io
+import random
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from rltrain.core import seeding
+from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.envs import snapshot
+from rltrain.envs.probes import PROBES
+from tests.envs.toys import (
+    SOURCES,
+    GlobalToy,
+    HiddenToy,
+    Hoard,
+    Pocket,
+    SharedToy,
+    SnapshotToy,
+    Toy,
+)
+
+CLASSIC = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
+TEXT = ["FrozenLake-v1", "Taxi-v4", "CliffWalking-v1", "Blackjack-v1"]
+
+
+def save_and_load(state: Any) -> Any:
+    """What a checkpoint file makes of a state."""
+    file = io.BytesIO()
+    torch.save(to_plain(state), file)
+    file.seek(0)
+    return from_plain(torch.load(file, weights_only=True))
+
+
+def roll(env: gym.Env, steps: int) -> list[Any]:
+    rows = []
+    for i in range(steps):
+        obs, reward, terminated, truncated, _ = env.step(i % 2)
+        rows.append((np.copy(obs).tolist(), reward, terminated, truncated))
+        if terminated or truncated:
+            rows.append(np.copy(env.reset()[0]).tolist())
+    return rows
+
+
+@pytest.mark.parametrize("env_id", CLASSIC + TEXT + [f"rltrain/{name}-v0" for name in PROBES])
+def test_the_state_of_classic_control_and_toy_text_can_be_saved(env_id: str) -> None:
+    assert snapshot.why_not(lambda: gym.make(env_id, disable_env_checker=True)) is None
+
+
+@pytest.mark.parametrize("cls", [Toy, GlobalToy, Hoard, SnapshotToy])
+def test_plain_state_can_be_saved(cls: type[gym.Env]) -> None:
+    assert snapshot.why_not(cls) is None
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_state_that_nobody_can_read_is_noticed(source: str) -> None:
+    assert snapshot.why_not(lambda: HiddenToy(source)) == "a restored copy differs 1 steps later"
+
+
+def test_a_restore_that_breaks_memory_shared_by_two_attributes_is_noticed() -> None:
+    assert "differs" in (snapshot.why_not(SharedToy) or "")
+
+
+def test_a_difference_that_shows_only_later_is_noticed() -> None:
+    class Late(HiddenToy):
+        def number(self) -> int:
+            return super().number() if self.count == 30 else 0
+
+    assert "differs" in (snapshot.why_not(lambda: Late(length=50)) or "")
+
+
+def test_a_difference_in_the_reward_alone_is_noticed() -> None:
+    class Paid(HiddenToy):
+        def number(self) -> int:
+            return 0
+
+        def step(self, action: Any) -> Any:
+            obs, _, *rest = super().step(action)
+            return obs, float(next(self.source)), *rest
+
+    assert "differs" in (snapshot.why_not(Paid) or "")
+
+
+def test_a_difference_after_the_next_reset_alone_is_noticed() -> None:
+    class Fresh(HiddenToy):
+        def number(self) -> int:
+            return next(self.source) if self.count == 0 else 0
+
+    assert "differs" in (snapshot.why_not(Fresh) or "")
+
+
+def test_an_error_while_restoring_is_a_reason() -> None:
+    class Refusing(SnapshotToy):
+        def restore(self, state: Any) -> None:
+            raise RuntimeError("never")
+
+    assert "RuntimeError: never" in (snapshot.why_not(Refusing) or "")
+
+
+def test_an_object_that_a_fresh_environment_lacks_is_a_reason() -> None:
+    class Lazy(Toy):
+        pocket: Pocket | None = None
+
+        def step(self, action: Any) -> Any:
+            self.pocket = self.pocket or Pocket()
+            return super().step(action)
+
+    assert "fresh environment does not have" in (snapshot.why_not(Lazy) or "")
+
+
+@pytest.mark.parametrize("cls", [GlobalToy, HiddenToy])
+def test_asking_leaves_the_global_generators_alone(cls: type[gym.Env]) -> None:
+    seeding.seed_everything(5)
+    before = digest(seeding.global_state())
+    snapshot.why_not(cls)
+    assert digest(seeding.global_state()) == before
+    random.random()
+    assert digest(seeding.global_state()) != before  # the comparison sees a draw
+
+
+def test_asking_closes_what_it_made() -> None:
+    made: list[Toy] = []
+
+    def make() -> Toy:
+        made.append(Toy())
+        return made[-1]
+
+    snapshot.why_not(make)
+    assert [toy.closed for toy in made] == [1, 1]
+
+
+def test_every_kind_of_plain_value_survives_a_checkpoint_file() -> None:
+    original, other = Hoard(), Hoard()
+    original.action_space.seed(4)
+    original.reset(seed=1)
+    other.reset(seed=2)
+    roll(original, 6)
+    saved = save_and_load(snapshot.capture(original))
+    snapshot.restore(other, saved)
+    for name, value in vars(original).items():
+        assert type(getattr(other, name)) is type(value), name
+    assert other.window == original.window == collections.deque(original.window, maxlen=4)
+    assert other.window.maxlen == 4
+    assert other.tree["a"] == original.tree["a"]
+    assert type(other.pair[1]) is list
+    assert isinstance(other.old.bit_generator, np.random.MT19937)
+    assert (other.letters, other.raw, other.members) == (
+        original.letters,
+        original.raw,
+        original.members,
+    )
+    expected = roll(original, 9)
+    assert roll(other, 9) == expected
+
+
+def test_a_state_can_be_restored_more_than_once() -> None:
+    original, other = Hoard(), Hoard()
+    original.reset(seed=1)
+    roll(original, 6)
+    saved = snapshot.capture(original)
+    expected = roll(original, 9)
+    for _ in range(2):
+        snapshot.restore(other, saved)
+        assert roll(other, 9) == expected
+
+
+@pytest.mark.parametrize("cls", [Hoard, Toy, SnapshotToy])
+def test_a_captured_state_does_not_change_with_the_environment(cls: type[gym.Env]) -> None:
+    env = cls()
+    env.reset(seed=1)
+    roll(env, 5)
+    saved = snapshot.capture(env)
+    before = digest(to_plain(saved))
+    roll(env, 4)
+    assert digest(to_plain(saved)) == before
+    assert digest(to_plain(snapshot.capture(env))) != before
+
+
+def test_wrappers_are_saved_too() -> None:
+    def make() -> gym.Env:
+        return gym.wrappers.TimeLimit(Toy(ending="never"), 10)
+
+    original, other = make(), make()
+    original.reset(seed=1)
+    roll(original, 4)
+    other.reset(seed=1)
+    snapshot.restore(other, save_and_load(snapshot.capture(original)))
+    rows = roll(other, 6)
+    assert [row[3] for row in rows[:6]] == [False] * 5 + [True]
+    assert rows[5][1] == 10  # the reward of the tenth step
+
+
+def test_methods_of_the_environments_own_are_used_under_its_wrappers() -> None:
+    def make() -> gym.Env:
+        return gym.make("SnapshotToy-v0", disable_env_checker=True, max_episode_steps=10, length=99)
+
+    original, other = make(), make()
+    original.reset(seed=1)
+    roll(original, 4)
+    saved = save_and_load(snapshot.capture(original))
+    expected = roll(original, 12)
+    other.reset(seed=2)
+    snapshot.restore(other, saved)
+    toy = other.unwrapped
+    assert isinstance(toy, SnapshotToy)
+    assert toy.restored == [{"episode": 0, "count": 4, "drawn": 4}]
+    assert roll(other, 12) == expected
+    assert [row[3] for row in expected[:6]] == [False] * 5 + [True]
+
+
+class Phase(enum.Enum):
+    DAY = 1
+    NIGHT = 2
+
+
+class PhaseToy(gym.Env):
+    """Its phase is a member of an enumeration."""
+
+    observation_space = spaces.Discrete(3)
+    action_space = spaces.Discrete(2)
+    phase = Phase.DAY
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.phase = Phase.DAY
+        return 1, {}
+
+    def step(self, action: Any) -> Any:
+        self.phase = Phase.NIGHT if self.phase is Phase.DAY else Phase.DAY
+        return 1 + (self.phase is Phase.NIGHT), 0.0, False, False, {}
+
+
+def test_asking_leaves_objects_alone_that_are_shared_by_everybody() -> None:
+    try:
+        snapshot.why_not(PhaseToy)
+        assert (Phase.DAY.value, Phase.NIGHT.value) == (1, 2)
+    finally:
+        Phase.DAY._value_, Phase.NIGHT._value_ = 1, 2
+        Phase.DAY._name_, Phase.NIGHT._name_ = "DAY", "NIGHT"

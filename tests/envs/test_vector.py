@@ -1,0 +1,374 @@
+"""Environments side by side: resets, statistics, seeds, checks, saving in mid-episode."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from rltrain.core.errors import EnvError
+from rltrain.core.seeding import derive
+from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.envs.vector import Episode, VectorEnv, VectorStep
+from tests.envs.toys import HiddenToy, Toy
+
+
+def side_by_side(*toys: gym.Env, seed: int = 0, stream: str = "test") -> VectorEnv:
+    left = iter(toys)
+    return VectorEnv(lambda: next(left), len(toys), seed, stream)
+
+
+def registered(**kwargs: Any) -> VectorEnv:
+    return VectorEnv(lambda: gym.make("Toy-v0", disable_env_checker=True, **kwargs), 2, 0, "test")
+
+
+def zeros(envs: VectorEnv) -> np.ndarray:
+    return np.zeros((envs.num_envs, *(envs.action_space.shape or ())), np.int64)
+
+
+def save_and_load(state: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint file makes of a state."""
+    file = io.BytesIO()
+    torch.save(to_plain(state), file)
+    file.seek(0)
+    return from_plain(torch.load(file, weights_only=True))
+
+
+@pytest.mark.parametrize(
+    ("ending", "terminated", "truncated"),
+    [("terminated", True, False), ("truncated", False, True), ("both", True, True)],
+)
+def test_the_reset_adds_no_row_and_the_successor_is_the_final_observation(
+    ending: str, terminated: bool, truncated: bool
+) -> None:
+    envs = side_by_side(Toy(3, ending))
+    rows = []
+    obs = envs.restart()[0].tolist()
+    for _ in range(7):
+        step = envs.step(zeros(envs))
+        rows.append(
+            (obs, step.successor[0].tolist(), step.terminated.item(), step.truncated.item())
+        )
+        obs = step.obs[0].tolist()
+        assert envs.obs is step.obs
+    assert rows == [
+        ([0, 0], [0, 1], False, False),
+        ([0, 1], [0, 2], False, False),
+        ([0, 2], [0, 3], terminated, truncated),
+        ([1, 0], [1, 1], False, False),
+        ([1, 1], [1, 2], False, False),
+        ([1, 2], [1, 3], terminated, truncated),
+        ([2, 0], [2, 1], False, False),
+    ]
+
+
+def test_where_one_episode_ends_the_others_go_on() -> None:
+    envs = side_by_side(Toy(2), Toy(3))
+    envs.restart()
+    envs.step(zeros(envs))
+    step = envs.step(zeros(envs))
+    assert step.successor.tolist() == [[0, 2], [0, 2]]
+    assert step.obs.tolist() == [[1, 0], [0, 2]]
+    assert step.terminated.tolist() == [True, False]
+
+
+def test_what_was_returned_is_never_overwritten() -> None:
+    envs = side_by_side(Toy(2), Toy(3, "truncated"))
+    kept, copies = [], []
+    for array in (envs.restart(),):
+        kept.append(array)
+        copies.append(array.copy())
+    for i in range(8):
+        step = envs.step(zeros(envs))
+        if i == 5:
+            envs.reset_one(1)
+        for array in (step.obs, step.successor, step.reward, step.terminated, step.truncated):
+            kept.append(array)
+            copies.append(array.copy())
+    envs.restart(at=1)
+    for array, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_a_step_does_not_change_the_actions_it_is_given() -> None:
+    envs = side_by_side(Toy(box_actions=True))
+    envs.restart()
+    actions = np.array([[9.0, 9.0]], np.float32)
+    envs.step(actions)
+    assert actions.tolist() == [[9.0, 9.0]]
+
+
+def test_episodes_have_raw_return_and_length_over_many_resets() -> None:
+    lengths = [2, 3, 5]
+    envs = side_by_side(*(Toy(n) for n in lengths))
+    envs.restart()
+    for t in range(1, 31):
+        step = envs.step(zeros(envs))
+        assert step.episodes == [
+            Episode(i, n * (n + 1) / 2, n) for i, n in enumerate(lengths) if t % n == 0
+        ]
+        assert step.reward.tolist() == [(t - 1) % n + 1 for n in lengths]
+        assert step.reward.dtype == np.float32
+        assert envs.lengths.tolist() == [t % n for n in lengths]
+
+
+def test_only_the_first_reset_is_seeded_and_each_environment_differently() -> None:
+    toys = [Toy(2), Toy(3), Toy(4)]
+    envs = side_by_side(*toys, seed=7)
+    envs.restart(at=40)
+    for _ in range(12):
+        envs.step(zeros(envs))
+    first = [toy.seeds[0] for toy in toys]
+    assert first == [derive(7, "test", i, 40) for i in range(3)]
+    assert len(set(first)) == 3
+    assert [len(toy.seeds) for toy in toys] == [7, 5, 4]
+    assert all(seed is None for toy in toys for seed in toy.seeds[1:])
+
+
+def test_a_restart_depends_on_seed_stream_and_position_and_on_nothing_else() -> None:
+    def first(seed: int, at: int, stream: str = "test") -> int | None:
+        toy = Toy()
+        envs = side_by_side(toy, seed=seed, stream=stream)
+        envs.restart()
+        envs.step(zeros(envs))
+        envs.restart(at)
+        return toy.seeds[-1]
+
+    assert first(0, 5) == first(0, 5)
+    assert len({first(0, 5), first(0, 6), first(1, 5), first(0, 5, "evaluation")}) == 4
+
+
+def test_a_restart_in_mid_episode_begins_the_statistics_anew() -> None:
+    envs = side_by_side(Toy(3))
+    envs.restart()
+    envs.step(zeros(envs))
+    assert envs.restart(at=1).tolist() == [[1, 0]]
+    episodes = [e for _ in range(3) for e in envs.step(zeros(envs)).episodes]
+    assert episodes == [Episode(0, 6.0, 3)]
+
+
+def test_reset_one_drops_the_episode_of_one_environment_only() -> None:
+    envs = side_by_side(Toy(4), Toy(4))
+    envs.restart()
+    envs.step(zeros(envs))
+    before = envs.obs
+    envs.reset_one(1)
+    assert before.tolist() == [[0, 1], [0, 1]]
+    assert envs.obs.tolist() == [[0, 1], [1, 0]]
+    assert envs.returns.tolist() == [1, 0]
+    assert envs.lengths.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("box_actions", "actions", "expected"),
+    [
+        (True, np.zeros(2), "(2, 2)"),
+        (True, np.zeros((2, 3)), "(2, 2)"),
+        (True, np.zeros((1, 2)), "(2, 2)"),
+        (False, np.zeros((2, 1), np.int64), "(2,)"),
+        (False, np.zeros(3, np.int64), "(2,)"),
+    ],
+)
+def test_actions_of_a_wrong_shape_are_refused(
+    box_actions: bool, actions: np.ndarray, expected: str
+) -> None:
+    envs = registered(box_actions=box_actions)
+    envs.restart()
+    with pytest.raises(EnvError) as error:
+        envs.step(actions)
+    for part in ("Toy-v0", expected, str(actions.shape)):
+        assert part in str(error.value)
+
+
+def test_box_actions_are_clipped_to_asymmetrical_bounds() -> None:
+    toys = Toy(9, box_actions=True), Toy(9, box_actions=True)
+    envs = side_by_side(*toys)
+    envs.restart()
+    envs.step(np.array([[-3.0, -3.0], [3.0, 3.0]]))
+    envs.step(np.array([[1.5, -0.25], [-0.5, 0.125]]))
+    assert np.array(toys[0].actions).tolist() == [[-1.0, -0.5], [1.5, -0.25]]
+    assert np.array(toys[1].actions).tolist() == [[2.0, 0.25], [-0.5, 0.125]]
+    assert all(a.dtype == np.float32 for toy in toys for a in toy.actions)
+
+
+@pytest.mark.parametrize("start", [0, 5, -2])
+def test_discrete_actions_and_observations_are_counted_from_0(start: int) -> None:
+    toys = Toy(2, discrete=True, start=start), Toy(3, discrete=True, start=start)
+    envs = side_by_side(*toys)
+    assert envs.restart().tolist() == [0, 0]
+    step = envs.step(np.array([0, 2]))
+    assert step.obs.tolist() == [1, 1]
+    step = envs.step(np.array([1, 0]))
+    assert step.successor.tolist() == [2, 2]
+    assert step.obs.tolist() == [0, 2]
+    assert toys[0].actions == [start, start + 1]
+    assert toys[1].actions == [start + 2, start]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kwargs", "actual"),
+    [
+        ("dtype", {}, "float64 of shape (2,)"),
+        ("shape", {}, "float32 of shape (1,)"),
+        ("list", {}, "list [0.0, 2.0]"),
+        ("above", {"discrete": True}, "int 1000"),
+        ("below", {"discrete": True}, "int -1"),
+        ("below", {"discrete": True, "start": 4}, "int -1"),
+        ("float", {"discrete": True}, "float 2.0"),
+    ],
+)
+@pytest.mark.parametrize("fault_at", [0, 2, 3])
+def test_an_observation_outside_the_declared_space_is_an_error(
+    fault: str, kwargs: dict[str, Any], actual: str, fault_at: int
+) -> None:
+    envs = registered(fault=fault, fault_at=fault_at, **kwargs)
+    with pytest.raises(EnvError) as error:
+        run_for(envs, 3)
+    expected = str(envs.observation_space)
+    first_digits = actual.replace("2.0", f"{fault_at}.0")
+    for part in ("Toy-v0", expected, first_digits, "environment 0"):
+        assert part in str(error.value)
+
+
+def run_for(envs: VectorEnv, steps: int) -> None:
+    envs.restart()
+    for _ in range(steps):
+        envs.step(zeros(envs))
+
+
+@pytest.mark.parametrize("fault", ["nan", "inf"])
+@pytest.mark.parametrize(
+    ("fault_at", "fault_episode", "steps"),
+    [(0, 0, 0), (2, 0, 2), (3, 0, 3), (0, 1, 3)],
+    ids=["first", "middle", "final", "first of the second"],
+)
+def test_an_observation_that_is_no_number_is_an_error(
+    fault: str, fault_at: int, fault_episode: int, steps: int
+) -> None:
+    good = Toy(9)
+    bad = Toy(3, fault=fault, fault_at=fault_at, fault_episode=fault_episode)
+    envs = side_by_side(good, bad)
+    if steps:
+        run_for(envs, steps - 1)
+    with pytest.raises(EnvError, match=rf"Toy .*no number: .*{fault}.*environment 1"):
+        envs.step(zeros(envs)) if steps else envs.restart()
+
+
+def test_a_bad_observation_of_a_step_is_said_to_be_of_that_step() -> None:
+    envs = side_by_side(Toy(3, fault="nan", fault_at=2))
+    with pytest.raises(EnvError, match="after step 2 of its episode"):
+        run_for(envs, 2)
+
+
+@pytest.mark.parametrize("fault_episode", [0, 1])
+def test_a_bad_first_observation_is_not_said_to_be_of_a_step(fault_episode: int) -> None:
+    envs = side_by_side(Toy(3, fault="nan", fault_at=0, fault_episode=fault_episode))
+    with pytest.raises(EnvError) as error:
+        run_for(envs, 3)
+    assert "step 1 " not in str(error.value)
+
+
+@pytest.mark.parametrize("fault", ["reward_nan", "reward_inf", "reward_minus_inf"])
+@pytest.mark.parametrize("fault_at", [1, 3])
+def test_a_reward_that_is_no_number_is_an_error(fault: str, fault_at: int) -> None:
+    envs = side_by_side(Toy(9), Toy(3, fault=fault, fault_at=fault_at))
+    run_for(envs, fault_at - 1)
+    with pytest.raises(EnvError, match=rf"Toy .*environment 1, step {fault_at} of its episode"):
+        envs.step(zeros(envs))
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # ∞ − ∞
+def test_infinite_rewards_that_cancel_out_are_an_error() -> None:
+    envs = side_by_side(
+        Toy(fault="reward_inf", fault_at=1), Toy(fault="reward_minus_inf", fault_at=1)
+    )
+    envs.restart()
+    with pytest.raises(EnvError, match="environment 0"):
+        envs.step(zeros(envs))
+
+
+def test_close_closes_every_environment() -> None:
+    toys = Toy(), Toy()
+    side_by_side(*toys).close()
+    assert [toy.closed for toy in toys] == [1, 1]
+
+
+def play(envs: VectorEnv, actions: list[np.ndarray]) -> list[VectorStep]:
+    return [envs.step(a) for a in actions]
+
+
+def assert_same_steps(a: list[VectorStep], b: list[VectorStep]) -> None:
+    for one, other in zip(a, b, strict=True):
+        assert one.episodes == other.episodes
+        for name in ("obs", "successor", "reward", "terminated", "truncated"):
+            x, y = getattr(one, name), getattr(other, name)
+            assert x.dtype == y.dtype
+            np.testing.assert_array_equal(x, y)
+
+
+def limited(env_id: str, steps: int) -> Callable[[], gym.Env]:
+    return lambda: gym.make(env_id, disable_env_checker=True, max_episode_steps=steps)
+
+
+@pytest.mark.parametrize(
+    "env_id", ["CartPole-v1", "FrozenLake-v1", "Taxi-v4", "Pendulum-v1", "HalfCheetah-v5"]
+)
+def test_a_state_saved_in_mid_episode_goes_on_identically(
+    env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if env_id == "HalfCheetah-v5":
+        pytest.importorskip("mujoco")
+    monkeypatch.chdir(tmp_path)  # MuJoCo leaves a log where it runs
+    original = VectorEnv(limited(env_id, 17), 2, 3, "test")
+    original.action_space.seed(0)
+    actions = [np.stack([original.action_space.sample() for _ in range(2)]) for _ in range(70)]
+    original.restart()
+    play(original, actions[:25])
+    assert original.lengths.any()  # in mid-episode
+    state = original.state_dict()
+    before = digest(state)
+    expected = play(original, actions[25:])
+    assert digest(state) == before
+    assert sum(len(step.episodes) for step in expected) >= 4
+
+    resumed = VectorEnv(limited(env_id, 17), 2, 3, "test")
+    resumed.load_state_dict(save_and_load(state))
+    np.testing.assert_array_equal(resumed.obs, state["obs"])
+    assert_same_steps(play(resumed, actions[25:]), expected)
+    original.close()
+    resumed.close()
+
+
+def test_without_the_environments_own_state_loading_repeats_the_restart() -> None:
+    toy, again = HiddenToy(), HiddenToy()
+    envs = side_by_side(toy, seed=3)
+    envs.restart(at=64)
+    state = envs.state_dict(save_envs=False)
+    assert state["envs"] is None
+    resumed = side_by_side(again, seed=3)
+    resumed.load_state_dict(save_and_load(state))
+    assert again.seeds == toy.seeds
+    np.testing.assert_array_equal(resumed.obs, envs.obs)
+    assert resumed.state_dict(False)["restarted_at"] == 64
+
+
+def test_a_loaded_state_is_not_shared_with_the_environments() -> None:
+    envs = side_by_side(Toy(9))
+    envs.restart()
+    state = envs.state_dict()
+    envs.load_state_dict(state)
+    before = digest(state)
+    play(envs, [zeros(envs)] * 3)
+    assert digest(state) == before
+
+
+@pytest.mark.parametrize(("cls", "saved"), [(Toy, True), (HiddenToy, False)])
+def test_it_is_known_whether_environments_can_be_saved(cls: type[gym.Env], saved: bool) -> None:
+    envs = VectorEnv(cls, 1, 0, "test")
+    assert (envs.why_not_saved() is None) is saved

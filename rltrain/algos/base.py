@@ -1,0 +1,135 @@
+"""What an algorithm is: something that acts, and something that learns.
+
+Legend: B environments.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from gymnasium import Space
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rltrain.core.errors import TrainingError
+from rltrain.core.state import Stateful
+from rltrain.core.types import Progress, Rows, Transition
+
+Metrics = Mapping[str, Tensor | float]
+PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an algorithm is built from, beside its own settings.
+
+    `network(in_features)` makes a body with `out_features`; `optimizer(parameters,
+    learning_rate)` an optimiser. Both are None for tabular algorithms.
+    """
+
+    observation_space: Space
+    action_space: Space
+    num_envs: int
+    seed: int
+    device: torch.device
+    network: Callable[[int], nn.Module]
+    optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
+
+
+class Memory(Protocol):
+    """Where a sampler writes and an algorithm reads."""
+
+    def add(self, step: Transition) -> None: ...
+
+    def end_episodes(self) -> None: ...
+
+
+class Policy(Stateful, ABC):
+    """Acts: all that evaluation, a worker process or an export needs.
+
+    It holds the networks, the exploration and the observation normaliser, and never learns.
+    """
+
+    def initial_state(self, num_envs: int) -> PolicyState:
+        """Recurrent state at the start of an episode; None for a policy without memory."""
+        return None
+
+    def restart(self, state: PolicyState, ended: NDArray[np.bool_]) -> PolicyState:
+        """The state with that of the environments whose episode `ended` `[B]` set back."""
+        return state
+
+    @abstractmethod
+    def act(
+        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
+    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        """Actions `[B, ...]`, the next state, and what learning needs beside them `[B]`.
+
+        `rng` belongs to whoever acts and is the only source of chance.
+        """
+
+
+class Algorithm(Stateful, ABC):
+    """Learns: from what is in `memory`, every `horizon` vector steps."""
+
+    policy: Policy
+    memory: Memory
+    horizon: int
+
+    @abstractmethod
+    def update(self, progress: Progress) -> Metrics:
+        """Learns from the memory, and counts its optimiser steps in `progress.updates`.
+
+        Metrics that are tensors stay so until a row is logged, which holds their mean since
+        the last one; of plain numbers it holds the newest.
+
+        Raises:
+            TrainingError: a loss or a gradient is no number; nothing was changed by it.
+        """
+
+    def end_episodes(self) -> None:
+        """Called when the environments are restarted in mid-episode."""
+        self.memory.end_episodes()
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def descend(
+    loss: Tensor,
+    name: str,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    max_grad_norm: float,
+) -> None:
+    """One optimiser step down `loss` on the parameters of `module`.
+
+    Raises:
+        TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
+    """
+    if not math.isfinite(loss.item()):
+        raise TrainingError(f"{name} is {loss.item()}; the update was not applied.")
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call] # torch has no type for it
+    norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
+    if not math.isfinite(norm.item()):
+        bad = next(
+            (n for n, p in module.named_parameters() if p.grad is not None and not _finite(p.grad)),
+            "all parameters together",
+        )
+        raise TrainingError(
+            f"the gradient of {bad} is no number, though {name} is {loss.item():.4g};"
+            " the update was not applied."
+        )
+    optimizer.step()
+
+
+def _finite(x: Tensor) -> bool:
+    return bool(torch.isfinite(x).all())

@@ -1,0 +1,74 @@
+"""Tabular Q-learning (Watkins 1989; Sutton & Barto 2018, section 6.5).
+
+Legend: B environments, S states, A actions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from rltrain.algos.base import Algorithm, Metrics, Parts, Policy, PolicyState
+from rltrain.core.errors import TrainingError
+from rltrain.core.types import Progress, Rows
+from rltrain.functional.exploration import epsilon_greedy
+from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.td import one_step_target
+from rltrain.memory.last import LastTransition
+from rltrain.settings.algos import QLearningSettings
+
+
+class TablePolicy(Policy):
+    """Takes the action of the highest value, or with probability ε any."""
+
+    _state = ("table", "epsilon")
+
+    def __init__(self, settings: QLearningSettings, parts: Parts) -> None:
+        assert isinstance(parts.observation_space, spaces.Discrete)
+        assert isinstance(parts.action_space, spaces.Discrete)
+        shape = (int(parts.observation_space.n), int(parts.action_space.n))
+        self.table = np.full(shape, settings.initial_value)  # Q [S, A]
+        self.epsilon = settings.exploration_initial_eps
+
+    def act(
+        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
+    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        greedy = self.table[obs].argmax(-1)
+        if explore:
+            greedy = epsilon_greedy(greedy, self.table.shape[1], self.epsilon, rng)
+        return greedy, state, {}
+
+
+class QLearning(Algorithm):
+    """Q(s, a) ← Q(s, a) + α [r + γ max_a' Q(s', a') − Q(s, a)], after every step."""
+
+    _state = ("policy",)
+
+    def __init__(self, settings: QLearningSettings, parts: Parts) -> None:
+        self.settings = settings
+        self.horizon = 1
+        self.policy: TablePolicy = TablePolicy(settings, parts)
+        self.memory: LastTransition = LastTransition()
+
+    def update(self, progress: Progress) -> Metrics:
+        s, q, step = self.settings, self.policy.table, self.memory.step
+        assert step is not None
+        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
+        target = one_step_target(
+            step.reward, step.terminated.astype(np.float64), q[step.successor].max(-1), s.gamma
+        )
+        error = target - q[step.obs, step.action]  # [B]
+        if not np.isfinite(error).all():
+            raise TrainingError(f"train/td_error is {error}; the update was not applied.")
+        np.add.at(q, (step.obs, step.action), rate * error)
+        progress.updates += 1
+        self.policy.epsilon = linear(
+            s.exploration_initial_eps,
+            s.exploration_final_eps,
+            progress.fraction / s.exploration_fraction,
+        )
+        return {
+            "train/td_error": float(np.abs(error).mean()),
+            "train/learning_rate": rate,
+            "rollout/exploration_rate": self.policy.epsilon,
+        }

@@ -1,0 +1,121 @@
+"""Puts a trainer together in a run's folder, from nothing or from a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rltrain.core.errors import UserError
+from rltrain.core.seeding import generator
+from rltrain.envs.vector import VectorEnv
+from rltrain.settings.run import RunSettings
+from rltrain.training import checkpoint
+from rltrain.training.build import build_algorithm, build_envs, env_factory
+from rltrain.training.changes import check_same
+from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
+from rltrain.training.console import SilentConsole, make_console
+from rltrain.training.evaluation import Evaluator
+from rltrain.training.log import MetricLog
+from rltrain.training.run import Run
+from rltrain.training.sampler import InlineSampler
+from rltrain.training.tables import CSVTable, TensorBoardTable
+from rltrain.training.trainer import Trainer
+
+logger = logging.getLogger("rltrain")
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A trainer, and what has to be closed after it."""
+
+    trainer: Trainer
+    envs: VectorEnv
+    evaluator: Evaluator | None
+    log: MetricLog
+    console: SilentConsole
+
+    def close(self) -> None:
+        self.console.close()
+        self.log.close()
+        self.envs.close()
+        if self.evaluator is not None:
+            self.evaluator.close()
+
+
+def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path | None) -> Assembly:
+    """The trainer of a run, at its start or as the checkpoint `source` left it.
+
+    `source` may be a file, or the folder of which the newest readable one is taken. Log
+    rows and checkpoints after that step are cut off: the run writes them anew.
+
+    Raises:
+        UserError: the checkpoint is of another configuration.
+        CheckpointError: there is none that can be read.
+    """
+    folder = CheckpointFolder(run.checkpoints, settings.checkpoint.keep_last)
+    loaded = _load(folder, source, config) if source is not None else None
+    folder.clean()
+
+    envs = build_envs(settings)
+    algorithm = build_algorithm(settings, envs)
+    sampler = InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
+    if sampler.why_not_saved is not None:
+        logger.info(
+            "environment state cannot be saved (%s): episodes end at each checkpoint, so that a"
+            " resumed run goes the same way",
+            sampler.why_not_saved,
+        )
+    up_to = -1  # a run that was killed before its first checkpoint leaves rows too
+    if loaded is not None:
+        up_to = loaded.step
+        run.note_resume(config, up_to)
+        folder.supersede(up_to)
+    evaluator = None
+    if settings.eval.every:
+        evaluator = Evaluator(
+            env_factory(settings),
+            settings.eval.episodes,
+            settings.eval.deterministic,
+            settings.seed,
+            settings.eval.max_episode_steps,
+        )
+    log = MetricLog(
+        CSVTable(run.folder / "progress.csv", up_to) if settings.logger.csv else None,
+        TensorBoardTable(run.folder, up_to) if settings.logger.tensorboard else None,
+    )
+    console = make_console(
+        settings.logger.console, f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
+    )
+    trainer = Trainer(
+        settings,
+        config,
+        algorithm,
+        sampler,
+        evaluator,
+        folder,
+        log,
+        CSVTable(run.folder / "evaluations.csv", up_to),
+        console,
+    )
+    if loaded is not None:
+        trainer.load_state_dict(loaded.content)
+        logger.info("resumed at step %d from %s", loaded.step, loaded.path)
+    return Assembly(trainer, envs, evaluator, log, console)
+
+
+def _load(folder: CheckpointFolder, source: Path, config: dict[str, Any]) -> Checkpoint:
+    if source.is_dir():
+        loaded, warnings = folder.load_newest()
+        for warning in warnings:
+            logger.warning("%s", warning)
+    else:
+        loaded = checkpoint.read(source)
+    if loaded.kind != "full":
+        raise UserError(
+            f"{source} holds a policy to act with (`rltrain eval {source}`), not what training"
+            " goes on from; name the run folder or one of its step_* checkpoints."
+        )
+    check_same(loaded.content["config"], config)
+    return loaded

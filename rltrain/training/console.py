@@ -1,0 +1,166 @@
+"""What is seen of a run while it trains: a live display, or a line now and then."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from rich.console import Console as Terminal
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from rltrain.core.types import Progress
+from rltrain.training.evaluation import Evaluation
+from rltrain.training.log import Clock
+
+LINE_SECONDS = 5.0
+FRAME_SECONDS = 0.25
+
+
+def make_console(mode: Literal["auto", "live", "plain", "off"], title: str) -> SilentConsole:
+    """The console of a mode; `auto` is live in a terminal and plain elsewhere."""
+    terminal = Terminal()
+    if mode == "live" or (mode == "auto" and terminal.is_terminal):
+        return LiveConsole(terminal, title)
+    return SilentConsole() if mode == "off" else PlainConsole()
+
+
+class SilentConsole:
+    """Shows nothing."""
+
+    def tick(self, progress: Progress, clock: Clock) -> None:
+        pass
+
+    def row(self, progress: Progress, row: dict[str, float]) -> None:
+        pass
+
+    def evaluation(self, progress: Progress, evaluation: Evaluation, best: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class PlainConsole(SilentConsole):
+    """A line every few seconds, and one for each evaluation."""
+
+    def __init__(self) -> None:
+        self._shown = 0.0
+
+    def row(self, progress: Progress, row: dict[str, float]) -> None:
+        now = time.perf_counter()
+        if now - self._shown < LINE_SECONDS and progress.steps < progress.total:
+            return
+        self._shown = now
+        parts = [
+            f"{progress.steps:>9,} / {progress.total:,} steps",
+            f"{row['time/fps']:,.0f} steps/s",
+        ]
+        if "rollout/ep_rew_mean" in row:
+            parts.append(f"return {row['rollout/ep_rew_mean']:.1f}")
+        parts += [f"{k.removeprefix('train/')} {row[k]:.3g}" for k in losses(row)]
+        print("  ".join(parts), flush=True)
+
+    def evaluation(self, progress: Progress, evaluation: Evaluation, best: bool) -> None:
+        print(f"{progress.steps:>9,}   {evaluation_text(evaluation, best)}", flush=True)
+
+
+class LiveConsole(SilentConsole):
+    """A display that is redrawn in place; messages scroll above it."""
+
+    def __init__(self, terminal: Terminal, title: str) -> None:
+        self._title = title
+        self._row: dict[str, float] = {}
+        self._evaluation = ""
+        self._drawn = 0.0
+        self._start: tuple[float, int] | None = None
+        # stdout stays redirected so that log lines do not tear the display
+        self._live = Live(console=terminal, auto_refresh=False, transient=False)
+        self._live.start()
+
+    def tick(self, progress: Progress, clock: Clock) -> None:
+        now = time.perf_counter()
+        if self._start is None:
+            self._start = (now, progress.steps)
+        if now - self._drawn >= FRAME_SECONDS or progress.steps >= progress.total:
+            self._drawn = now
+            self._live.update(self._frame(progress, clock, now), refresh=True)
+
+    def row(self, progress: Progress, row: dict[str, float]) -> None:
+        self._row = row
+
+    def evaluation(self, progress: Progress, evaluation: Evaluation, best: bool) -> None:
+        self._evaluation = f"{evaluation_text(evaluation, best)} at step {progress.steps:,}"
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _frame(self, progress: Progress, clock: Clock, now: float) -> Group:
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            f"[bold]{self._title}[/bold]",
+            ProgressBar(total=progress.total, completed=progress.steps, width=30),
+            f"{progress.steps:,} / {progress.total:,} steps",
+            self._left(progress, now),
+        )
+        body = Table.grid(padding=(0, 3))
+        training = clock.total - clock.seconds["eval"]
+        shown: dict[str, Any] = {"steps/s": f"{progress.steps / max(training, 1e-9):,.0f}"}
+        if "rollout/ep_rew_mean" in self._row:
+            shown["return"] = f"{self._row['rollout/ep_rew_mean']:.1f}"
+            shown["length"] = f"{self._row['rollout/ep_len_mean']:.1f}"
+        shown |= {k.removeprefix("train/"): f"{self._row[k]:.3g}" for k in losses(self._row)}
+        cells = [f"[dim]{name}[/dim] {value}" for name, value in shown.items()]
+        for i in range(0, len(cells), 4):
+            body.add_row(*cells[i : i + 4])
+        lines: list[Any] = [head, body, f"[dim]time in[/dim] {shares(clock)}"]
+        if self._evaluation:
+            lines.append(self._evaluation)
+        return Group(*lines)
+
+    def _left(self, progress: Progress, now: float) -> str:
+        began, steps = self._start or (now, progress.steps)
+        done = progress.steps - steps
+        if progress.steps >= progress.total:
+            return "done"
+        return (
+            f"{duration((now - began) / done * (progress.total - progress.steps))} left"
+            if (done)
+            else ""
+        )
+
+
+def losses(row: dict[str, float]) -> list[str]:
+    """The losses of a row and what else tells how learning goes, the overall sum left out."""
+    wanted = [k for k in row if k.startswith("train/") and ("loss" in k or "error" in k)]
+    parts = [k for k in wanted if k != "train/loss"] or wanted
+    return parts + [k for k in ("train/approx_kl", "rollout/exploration_rate") if k in row]
+
+
+def shares(clock: Clock) -> str:
+    """Where time went: environment, acting, learning, evaluation, the rest."""
+    names = {
+        "env": "environment",
+        "act": "acting",
+        "learn": "learning",
+        "eval": "evaluation",
+        "other": "other",
+    }
+    total = max(clock.total, 1e-9)
+    return ", ".join(f"{label} {clock.seconds[k] / total:.0%}" for k, label in names.items())
+
+
+def evaluation_text(evaluation: Evaluation, best: bool) -> str:
+    text = f"evaluation {evaluation.mean:.1f} ± {evaluation.std:.1f}"
+    if evaluation.cut:
+        text += f" ({evaluation.cut} of {len(evaluation.episodes)} episodes cut at the limit)"
+    return f"{text}{', best so far' if best else ''}"
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,100 @@
+"""Evaluation: a frozen policy on environments of its own, scored in raw reward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rltrain.algos.base import Policy
+from rltrain.core.seeding import generator
+from rltrain.envs.vector import Env, Episode, VectorEnv
+
+MAX_ENVS = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Episodes of one evaluation; `cut` of them were ended by the evaluation's own limit."""
+
+    episodes: list[Episode]
+    cut: int = 0
+
+    @property
+    def returns(self) -> list[float]:
+        return [e.ret for e in self.episodes]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.returns))
+
+    @property
+    def std(self) -> float:
+        return float(np.std(self.returns))
+
+    @property
+    def mean_length(self) -> float:
+        return float(np.mean([e.length for e in self.episodes]))
+
+
+class Evaluator:
+    """Runs episodes; the same `purpose` begins with the same seeds every time.
+
+    Each environment plays a share of the episodes that is fixed beforehand, so that short
+    ones are not favoured. An episode without a time limit of its own is cut at `limit`.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Env],
+        episodes: int,
+        deterministic: bool,
+        seed: int,
+        limit: int,
+    ) -> None:
+        self._make = make
+        self._count = episodes
+        self._explore = not deterministic
+        self._seed = seed
+        self._limit = limit
+        self._envs: VectorEnv | None = None
+
+    def run(self, policy: Policy, purpose: str = "eval") -> Evaluation:
+        """Plays the episodes under `policy`, which is not changed."""
+        if self._envs is None:
+            self._envs = VectorEnv(self._make, min(self._count, MAX_ENVS), self._seed, "evaluation")
+        envs = self._envs
+        spec = envs.envs[0].spec
+        limited = spec is not None and spec.max_episode_steps is not None
+        at = {"eval": 0, "final": 1}[purpose]
+        rng = generator(self._seed, "evaluation", purpose)
+        state = policy.initial_state(envs.num_envs)
+        left = np.full(envs.num_envs, self._count // envs.num_envs)
+        left[: self._count % envs.num_envs] += 1
+        envs.restart(at)
+        done: list[Episode] = []
+        cut = 0
+        while left.any():
+            action, state, _ = policy.act(envs.obs, state, self._explore, rng)
+            step = envs.step(action)
+            finished = list(step.episodes)
+            if not limited and (envs.lengths >= self._limit).any():
+                over = np.flatnonzero((envs.lengths >= self._limit) & (left > 0)).tolist()
+                finished += [Episode(i, float(envs.returns[i]), int(envs.lengths[i])) for i in over]
+                cut += len(over)
+                for i in over:
+                    envs.reset_one(i)
+            for episode in finished:
+                if left[episode.env]:
+                    left[episode.env] -= 1
+                    done.append(episode)
+            if finished:
+                ended = np.zeros(envs.num_envs, np.bool_)
+                ended[[e.env for e in finished]] = True
+                state = policy.restart(state, ended)
+        return Evaluation(done, cut)
+
+    def close(self) -> None:
+        if self._envs is not None:
+            self._envs.close()

@@ -1,0 +1,233 @@
+"""The folder of a run: configuration, command, versions, logs, checkpoints, lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rltrain import __version__
+from rltrain.core.errors import RltrainError, UserError
+
+CONFIG, RESULT, LOCK = "config.yaml", "result.json", "lock"
+_LATEST = ".latest"
+
+
+class Run:
+    """A run's folder, locked for as long as this object (and its process) lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self._lock = _lock(folder / LOCK)
+        self._handler: logging.Handler | None = None
+
+    @classmethod
+    def create(cls, folder: Path, config: Mapping[str, Any]) -> Run:
+        """A new folder with what makes the run reproducible.
+
+        Raises:
+            UserError: the folder cannot be made or written.
+        """
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            run = cls(folder)
+            write_config(folder, config)
+            (folder / "command.txt").write_text(command_line() + "\n")
+            (folder / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+            difference = _git("diff", "HEAD")
+            if difference:
+                (folder / "code.diff").write_text(difference)
+        except OSError as error:
+            raise UserError(
+                f"output_dir: {folder} cannot be written ({error.strerror})."
+            ) from error
+        return run
+
+    def log_to_file(self) -> None:
+        """Sends the messages of rltrain to `run.log` too."""
+        self._handler = logging.FileHandler(self.folder / "run.log")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger = logging.getLogger("rltrain")
+        logger.addHandler(self._handler)
+        logger.setLevel(logging.INFO)
+
+    def note_resume(self, config: Mapping[str, Any], step: int) -> None:
+        """Keeps the configuration and the command that the run goes on with."""
+        write_config(self.folder, config)
+        with open(self.folder / "command.txt", "a") as file:
+            file.write(f"{command_line()}  # from step {step}\n")
+
+    def note(self, text: str) -> None:
+        """Writes to `run.log` alone what the terminal is told otherwise."""
+        if self._handler is not None:
+            self._handler.handle(logging.makeLogRecord({"msg": text, "levelname": "INFO"}))
+
+    def close(self) -> None:
+        if self._handler is not None:
+            logging.getLogger("rltrain").removeHandler(self._handler)
+            self._handler.close()
+        os.close(self._lock)
+
+
+def _lock(path: Path) -> int:
+    """An advisory lock, which the system releases when the process ends, however it does."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.read(handle, 100).decode().strip()
+        os.close(handle)
+        raise UserError(
+            f"{path.parent} is in use by process {owner or 'unknown'}; two runs cannot share"
+            " a folder."
+        ) from error
+    os.ftruncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return handle
+
+
+def new_folder(output_dir: str, name: str | None, algo: str, env_id: str, seed: int) -> Path:
+    """A folder that did not exist: `name`, or one made of what runs, seed and time.
+
+    Raises:
+        UserError: it cannot be made, or a run of that name is there.
+    """
+    parent = Path(output_dir)
+    made_up = f"{algo}_{slug(env_id)}_seed{seed}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1000):
+            folder = parent / (name or made_up + (f"_{attempt}" if attempt else ""))
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError as error:
+                if name:
+                    raise UserError(
+                        f"run_name={name}: {folder} is there already. To go on with it:"
+                        f" rltrain resume={folder}"
+                    ) from error
+                continue
+            mark_latest(folder, parent)
+            return folder
+    except OSError as error:
+        raise UserError(f"output_dir={output_dir} cannot be written ({error.strerror}).") from error
+    raise RltrainError(f"{parent}: a thousand runs began in this second.")
+
+
+def mark_latest(folder: Path, output_dir: Path) -> None:
+    """Makes `folder` what `latest` means in `output_dir`, or beside it where it was moved."""
+    inside = folder.resolve().is_relative_to(output_dir.resolve())
+    parent = output_dir if inside else folder.parent
+    (parent / _LATEST).write_text(str(folder.resolve().relative_to(parent.resolve())))
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    temporary = folder / f".{CONFIG}.tmp"
+    temporary.write_text(text)
+    os.replace(temporary, folder / CONFIG)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The composed configuration of a run.
+
+    Raises:
+        UserError: it is no YAML any more.
+    """
+    try:
+        config: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text())
+    except yaml.YAMLError as error:
+        raise UserError(f"{folder / CONFIG} cannot be read: {error}") from error
+    return config
+
+
+def find(target: str, output_dir: str = "outputs") -> tuple[Path, Path | None]:
+    """The run folder that a user means, and the checkpoint file if one was named.
+
+    `target` is a folder, a file in its `checkpoints`, or `latest`: the run that was
+    started last in `output_dir`.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    path = Path(target)
+    if target == "latest":
+        marker = Path(output_dir) / _LATEST
+        if not marker.exists():
+            raise UserError(f"resume=latest: there is no run in {output_dir}.")
+        path = Path(output_dir) / marker.read_text().strip()
+    if path.is_file() and (path.parent.parent / CONFIG).is_file():
+        return path.parent.parent, path
+    if (path / CONFIG).is_file():
+        return path, None
+    runs = sorted(str(p.parent) for p in Path(output_dir).glob(f"*/{CONFIG}"))
+    near = f" Runs in {output_dir}: {', '.join(runs[-3:])}." if runs else ""
+    raise UserError(f"{target} is no run folder (it has no {CONFIG}).{near}")
+
+
+def slug(text: str) -> str:
+    """`text` fit for a file name."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-")
+
+
+def command_line() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what decides the numbers, and the state of the code."""
+    packages = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard", "rich")
+    optional = ("ale-py", "mujoco", "box2d")
+    found: dict[str, Any] = {"rltrain": __version__, "python": platform.python_version()}
+    for package in (*packages, *optional):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    found["platform"] = platform.platform()
+    found["revision"] = _git("rev-parse", "HEAD") or None
+    return found
+
+
+def _git(*arguments: str) -> str:
+    """What git says of rltrain's own source; empty where it is no checkout."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return ""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(source), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def write_result(folder: Path, **result: Any) -> None:
+    """How a run stands, for sweeps and scripts; replaced whole."""
+    temporary = folder / f".{RESULT}.tmp"
+    temporary.write_text(json.dumps(result, indent=2) + "\n")
+    os.replace(temporary, folder / RESULT)
+
+
+def read_result(folder: Path) -> Mapping[str, Any]:
+    """What `write_result` wrote last; empty where there is none."""
+    try:
+        result: Mapping[str, Any] = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return {}
+    return result

@@ -1,0 +1,97 @@
+"""Samplers: they step environments under a policy and write into memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rltrain.algos.base import Algorithm
+from rltrain.core.state import Stateful
+from rltrain.core.types import Progress, Transition
+from rltrain.envs.vector import Episode, VectorEnv
+
+
+class InlineSampler(Stateful):
+    """Steps the environments in this process.
+
+    `episodes` collects those that finished until somebody takes them. `seconds` says how
+    long the environments and the policy took; it is no part of the state.
+    """
+
+    _state = ("rng", "policy_state", "collected", "finished")
+
+    def __init__(self, envs: VectorEnv, algorithm: Algorithm, rng: np.random.Generator) -> None:
+        self.envs = envs
+        self.algorithm = algorithm
+        self.rng = rng
+        self.why_not_saved = envs.why_not_saved()
+        self.policy_state = algorithm.policy.initial_state(envs.num_envs)
+        self.collected = 0  # vector steps of a horizon that is not complete
+        self.finished: list[tuple[int, float, int]] = []
+        self.seconds = {"env": 0.0, "act": 0.0}
+        envs.restart()
+
+    def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
+        """Takes `horizon` vector steps, or what is left of them from an earlier call.
+
+        False where `stop` said so before they were complete; the next call goes on there.
+        """
+        envs, policy, memory = self.envs, self.algorithm.policy, self.algorithm.memory
+        while self.collected < horizon:
+            if stop():
+                return False
+            obs, clock = envs.obs, time.perf_counter()
+            action, self.policy_state, extras = policy.act(obs, self.policy_state, True, self.rng)
+            acted = time.perf_counter()
+            step = envs.step(action)
+            memory.add(
+                Transition(
+                    obs,
+                    action,
+                    step.reward,
+                    step.terminated,
+                    step.truncated,
+                    step.successor,
+                    extras,
+                )
+            )
+            self.seconds["act"] += acted - clock
+            self.seconds["env"] += time.perf_counter() - acted
+            if step.episodes:
+                self.finished += [(e.env, e.ret, e.length) for e in step.episodes]
+                ended = step.terminated | step.truncated
+                self.policy_state = policy.restart(self.policy_state, ended)
+            progress.steps += envs.num_envs
+            self.collected += 1
+        self.collected = 0
+        return True
+
+    def take_seconds(self) -> dict[str, float]:
+        """How long environments and policy took since the last call."""
+        seconds, self.seconds = self.seconds, {"env": 0.0, "act": 0.0}
+        return seconds
+
+    def take_episodes(self) -> list[Episode]:
+        """The episodes that finished since the last call."""
+        finished, self.finished = self.finished, []
+        return [Episode(*e) for e in finished]
+
+    def prepare_save(self, at: int) -> None:
+        """Where the environments cannot be saved, ends their episodes and reseeds them.
+
+        A run that is resumed at `at` does the same, so that both go the same way.
+        """
+        if self.why_not_saved is not None:
+            self.algorithm.end_episodes()
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.envs.restart(at)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"envs": self.envs.state_dict(self.why_not_saved is None)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.envs.load_state_dict(state["envs"])
+        super().load_state_dict({k: v for k, v in state.items() if k != "envs"})

@@ -1,0 +1,160 @@
+"""Starting a run, and going on with one. Torch is imported once training begins."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
+from rltrain.envs.make import check_env
+from rltrain.settings.run import RunSettings, build_run
+from rltrain.training import run as folders
+from rltrain.training.changes import Values, check_changes, merged
+from rltrain.training.run import Run
+from rltrain.training.signals import Interrupted
+
+logger = logging.getLogger("rltrain")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `score` is the final policy's, None where evaluation is off."""
+
+    folder: Path
+    steps: int
+    seconds: float
+    score: float | None
+    best: float | None
+
+
+def start(values: Values) -> Outcome:
+    """Trains a new run in a folder of its own.
+
+    Raises:
+        UserError: the configuration is wrong; no folder is left.
+    """
+    settings = _checked(values)
+    folder = folders.new_folder(
+        settings.output_dir,
+        settings.run_name,
+        settings.algo.name,
+        settings.env.id,
+        settings.seed,
+    )
+    try:
+        return _train(Run.create(folder, values), settings, values, None)
+    except UserError:
+        shutil.rmtree(folder)
+        raise
+
+
+def start_in(folder: Path, values: Values) -> Outcome | None:
+    """Trains in a given folder, or goes on where an earlier try was stopped.
+
+    None where the run in it is finished already.
+    """
+    settings = _checked(values)
+    if folders.read_result(folder).get("state") == "finished":
+        return None
+    run = Run.create(folder, values)
+    begun = any(run.checkpoints.glob("step_*"))
+    return _train(run, settings, values, run.checkpoints if begun else None)
+
+
+def job(values: Values, folder: Path) -> None:
+    """One job of a sweep: what goes wrong stays in its folder, and the other jobs run on.
+
+    A job that is finished is skipped, one that was stopped or failed goes on.
+
+    Raises:
+        SystemExit: a signal asked the sweep to stop.
+    """
+    print(f"\n{folder.name}", flush=True)
+    try:
+        if start_in(folder, values) is None:
+            print("finished earlier", flush=True)
+    except Interrupted as error:
+        print(f"{error} The same command goes on from there.", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+    except Exception as error:
+        expected = isinstance(error, RltrainError)
+        text = str(error) if expected else traceback.format_exc()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(text + "\n")
+        folders.write_result(folder, state="failed", error=text.strip().splitlines()[-1])
+        print(f"failed: {text.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+
+
+def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
+    """Goes on with a run: from `file`, or its newest checkpoint that can be read.
+
+    `changes` is what the command line wants to be different, by dotted key.
+
+    Raises:
+        UserError: a change would make it another run, or there is nothing left to do.
+    """
+    saved = folders.read_config(folder)
+    check_changes(saved, changes)
+    values = merged(saved, changes)
+    settings = _checked(values)
+    result = folders.read_result(folder)
+    finished = file is None and result.get("state") == "finished"
+    if finished and settings.total_timesteps <= int(result["steps"]):
+        raise UserError(
+            f"{folder} is finished: {result['steps']} steps, score {result['score']}."
+            f" To train longer: total_timesteps={2 * int(result['steps'])}"
+        )
+    run = Run(folder)
+    folders.mark_latest(folder, Path(settings.output_dir))
+    return _train(run, settings, values, file or run.checkpoints)
+
+
+def _checked(values: Values) -> RunSettings:
+    settings = build_run(values)
+    check_env(settings)
+    return settings
+
+
+def _train(run: Run, settings: RunSettings, values: Values, source: Path | None) -> Outcome:
+    """Builds everything, loads `source` (a checkpoint, or a folder of them) and trains."""
+    from rltrain.training import assemble
+
+    run.log_to_file()
+    if settings.tuned:
+        logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)
+    parts = None
+    try:
+        parts = assemble.build(run, settings, values, source)
+        folders.write_result(run.folder, state="running")
+        trainer = parts.trainer
+        trainer.train()
+        outcome = Outcome(
+            folder=run.folder,
+            steps=trainer.progress.steps,
+            seconds=round(trainer.clock.total, 1),
+            score=trainer.scores.final,
+            best=trainer.scores.best,
+        )
+        fields = {k: v for k, v in vars(outcome).items() if k != "folder"}
+        folders.write_result(run.folder, state="finished", **fields)
+        return outcome
+    except RltrainError as error:
+        if error.exit_code != USAGE:
+            state = "failed" if error.exit_code == FAILED else "interrupted"
+            folders.write_result(run.folder, state=state, error=str(error))
+            run.note(f"{state}: {error}")
+            if any(run.checkpoints.glob("step_*")):
+                error.add_note(f"To go on: rltrain resume={run.folder}")
+        raise
+    except Exception as error:
+        folders.write_result(run.folder, state="failed", error=f"{type(error).__name__}: {error}")
+        (run.folder / "error.txt").write_text(traceback.format_exc())
+        raise
+    finally:
+        if parts is not None:
+            parts.close()
+        run.close()

@@ -1,0 +1,56 @@
+"""Signals: a request to stop is noted, and obeyed at the next safe point."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from rltrain.core.errors import RltrainError
+
+
+class Interrupted(RltrainError):  # it is no error of anybody's
+    """The run was asked to stop, and did: the exit code is 128 plus the signal's number."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signum
+
+
+class StopSignals:
+    """While it is entered, SIGINT and SIGTERM set `received` instead of ending the process.
+
+    A second one changes nothing: the checkpoint that the first asked for is completed.
+    Handlers that stood before are called too (a scheduler's, which re-queues the job, for
+    one), Python's own KeyboardInterrupt excepted.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        first = self.received is None
+        self.received = self.received or number
+        previous = self._previous.get(number)
+        if first and callable(previous) and previous is not signal.default_int_handler:
+            previous(number, frame)
+
+    def requested(self) -> bool:
+        return self.received is not None

@@ -1,0 +1,200 @@
+"""The one loop: sample, update, and once in a while log, evaluate, checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rltrain.algos.base import Algorithm
+from rltrain.core import seeding
+from rltrain.core.state import Stateful, digest
+from rltrain.core.types import Progress
+from rltrain.settings.run import RunSettings
+from rltrain.training import checkpoint
+from rltrain.training.checkpoint import CheckpointFolder
+from rltrain.training.console import SilentConsole
+from rltrain.training.evaluation import Evaluator
+from rltrain.training.log import Clock, MetricLog
+from rltrain.training.sampler import InlineSampler
+from rltrain.training.signals import Interrupted, StopSignals
+from rltrain.training.tables import CSVTable
+
+logger = logging.getLogger("rltrain")
+
+
+@dataclass
+class Scores(Stateful):
+    """Evaluation scores so far; `final` is that of the last policy."""
+
+    _state = ("best", "final")
+
+    best: float | None = None
+    final: float | None = None
+
+
+class Trainer:
+    """Trains to the total, or until it is asked to stop; its state is a checkpoint's content."""
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        config: dict[str, Any],
+        algorithm: Algorithm,
+        sampler: InlineSampler,
+        evaluator: Evaluator | None,
+        checkpoints: CheckpointFolder,
+        log: MetricLog,
+        evaluations: CSVTable,
+        console: SilentConsole,
+    ) -> None:
+        self.settings = settings
+        self.config = config
+        self.algorithm = algorithm
+        self.sampler = sampler
+        self.evaluator = evaluator
+        self.checkpoints = checkpoints
+        self.log = log
+        self.evaluations = evaluations
+        self.console = console
+        self.progress = Progress(settings.total_timesteps)
+        self.clock = Clock()
+        self.scores = Scores()
+        self._saved_at = -1
+
+    def train(self) -> None:
+        """Runs the loop.
+
+        Raises:
+            Interrupted: a signal asked for it; the run can be resumed from where it stopped.
+            TrainingError: numbers went wrong; the last checkpoint is as it was.
+        """
+        progress = self.progress
+        with StopSignals() as signals:
+            while progress.steps < progress.total:
+                if self._collect(signals.requested):
+                    metrics = self.algorithm.update(progress)
+                    self.clock.lap("learn")
+                    self.log.add(metrics, self.sampler.take_episodes())
+                    self._look()
+                    self.console.tick(progress, self.clock)
+                    self.clock.lap("other")
+                if signals.received is not None and progress.steps < progress.total:
+                    self._stop(signals.received)
+
+    def _collect(self, stop: Callable[[], bool]) -> bool:
+        complete = self.sampler.collect(self.algorithm.horizon, self.progress, stop)
+        self.clock.lap("other", **self.sampler.take_seconds())
+        return complete
+
+    def _look(self) -> None:
+        """Once in a while: a row, an evaluation, a checkpoint, in this order."""
+        self._log()
+        self._evaluate()
+        save = self._ended or self.progress.crossed(self.settings.checkpoint.every)
+        self.progress.seen = self.progress.steps
+        if save:
+            self._try_to_save(self.save)
+
+    @property
+    def _ended(self) -> bool:
+        return self.progress.steps >= self.progress.total
+
+    def _log(self) -> None:
+        every = self.settings.logger.every
+        if not every or self.progress.crossed(every) or self._ended:
+            row = self.log.row(self.progress, self.clock)
+            self.log.write(self.progress.steps, row)
+            self.console.row(self.progress, row)
+
+    def _evaluate(self) -> None:
+        if self.evaluator is None:
+            return
+        if not self._ended and not self.progress.crossed(self.settings.eval.every):
+            return
+        self.clock.lap("other")
+        result = self.evaluator.run(self.algorithm.policy, "final" if self._ended else "eval")
+        self.clock.lap("eval")
+        row = {
+            "eval/mean_reward": result.mean,
+            "eval/std_reward": result.std,
+            "eval/min_reward": min(result.returns),
+            "eval/max_reward": max(result.returns),
+            "eval/mean_ep_length": result.mean_length,
+            "eval/episodes": len(result.episodes),
+        }
+        self.log.write(self.progress.steps, row, self.evaluations)
+        best = self.scores.best is None or result.mean > self.scores.best
+        if best:
+            self.scores.best = result.mean
+            self._try_to_save(self._save_best)
+        if self._ended:
+            self.scores.final = result.mean
+        self.console.evaluation(self.progress, result, best)
+
+    def _try_to_save(self, save: Callable[[], None]) -> None:
+        try:
+            save()
+        except OSError as error:
+            logger.warning(
+                "the checkpoint of step %d could not be written (%s); earlier ones are kept and"
+                " training goes on.",
+                self.progress.steps,
+                error.strerror,
+            )
+
+    def save(self) -> None:
+        """Writes a checkpoint to go on from.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self.sampler.prepare_save(self.progress.steps)
+        self.checkpoints.save(self.progress.steps, self.state_dict())
+        self._saved_at = self.progress.steps
+
+    def _save_best(self) -> None:
+        content = {"config": self.config, "policy": self.algorithm.policy.state_dict()}
+        checkpoint.write(self.checkpoints.best, content, self.progress.steps, "policy")
+
+    def _stop(self, signum: int) -> None:
+        steps = self.progress.steps
+        if self._saved_at != steps:
+            try:
+                self.save()
+            except OSError as error:
+                raise Interrupted(
+                    signum, f"Stopped at step {steps}, but it could not be saved: {error}"
+                ) from error
+        raise Interrupted(signum, f"Stopped at step {steps}; everything is saved.")
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to go the same way, and the clock."""
+        return {
+            "config": self.config,
+            "policy": self.algorithm.policy.state_dict(),
+            "algorithm": {k: v for k, v in self.algorithm.state_dict().items() if k != "policy"},
+            "sampler": self.sampler.state_dict(),
+            "progress": self.progress.state_dict(),
+            "scores": self.scores.state_dict(),
+            "log": self.log.state_dict(),
+            "random": seeding.global_state(),
+            "clock": self.clock.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts back what `state_dict` returned; global random generators come last."""
+        self.algorithm.load_state_dict(state["algorithm"] | {"policy": state["policy"]})
+        self.sampler.load_state_dict(state["sampler"])
+        self.progress.load_state_dict(state["progress"])
+        self.scores.load_state_dict(state["scores"])
+        self.log.load_state_dict(state["log"])
+        self.clock.load_state_dict(state["clock"])
+        self._saved_at = self.progress.steps
+        seeding.set_global_state(state["random"])
+
+
+def fingerprint(content: dict[str, Any]) -> str:
+    """SHA-256 over a checkpoint's content, less the clock and what may differ by request."""
+    return digest({k: v for k, v in content.items() if k not in ("clock", "config")})

@@ -1,0 +1,161 @@
+"""`rltrain list` and `rltrain describe`: what there is, read from where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from rltrain.core.errors import OK, UserError, did_you_mean
+from rltrain.core.paths import config_dir, user_config_dir
+from rltrain.settings import registry
+from rltrain.settings.registry import Entry
+from rltrain.settings.run import PARTS
+from rltrain.settings.schema import keys_of, show
+
+LISTS = ("algos", "envs", "networks", "optimizers", "tuned")
+
+
+def show_list(arguments: list[str]) -> int:
+    """Prints one of the lists.
+
+    Raises:
+        UserError: there is no such list.
+    """
+    what = arguments[0] if arguments else ""
+    if what not in LISTS:
+        hint = did_you_mean(what, LISTS) if what else ""
+        raise UserError(f"rltrain list {'|'.join(LISTS)}.{hint}")
+    if what == "envs":
+        from rltrain.envs import ids
+
+        wanted = arguments[1].lower() if len(arguments) > 1 else ""
+        for env_id in ids.registered():
+            if wanted in env_id.lower():
+                print(env_id)
+    elif what == "tuned":
+        for name in choices("tuned"):
+            if name != "none":
+                algo, _, env = name.partition("/")
+                print(f"{name:<34} rltrain algo={algo} env={env}")
+    elif what == "algos":
+        _print(algo_table(), "algo", "what it is", "observations", "actions")
+    else:
+        group = what.removesuffix("s")
+        rows = [(name, _doc(group, name)) for name in choices(group)]
+        _print(rows, group, "what it is")
+    return OK
+
+
+def algo_table() -> list[tuple[str, str, str, str]]:
+    """Name, description, observations and actions of every algorithm, from the registry."""
+    return [
+        (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions))
+        for e in registry.entries("algo").values()
+    ]
+
+
+def show_description(arguments: list[str]) -> int:
+    """Prints every key of a choice or of a part of the configuration.
+
+    Raises:
+        UserError: nothing is called so.
+    """
+    if not arguments:
+        raise UserError(f"rltrain describe NAME, one of: {', '.join(sorted(_describable()))}.")
+    name = arguments[0]
+    known = _describable()
+    if name not in known:
+        raise UserError(f"There is nothing called {name!r} to describe.{did_you_mean(name, known)}")
+    group, cls, doc = known[name]
+    print(f"{name}: {doc}" if doc else name)
+    _print(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
+    return OK
+
+
+def key_rows(group: str, name: str, cls: type) -> list[tuple[str, str, str, str, str]]:
+    """Key, type, range, default and meaning of every key of a settings class."""
+    values = defaults(group, name)
+    prefix = "" if group == "run" else f"{group}."
+    return [
+        (
+            prefix + k.path,
+            k.type_name,
+            k.range_name,
+            show(values[k.path]) if k.path in values else "",
+            k.doc,
+        )
+        for k in keys_of(cls)
+        if k.path != "name" and not (group == "run" and k.path in registry.GROUPS)
+    ]
+
+
+def defaults(group: str, name: str) -> dict[str, Any]:
+    """The values of a choice as its YAML and those that it starts from give them."""
+    if group == "run":
+        return {k: v for k, v in _yaml(config_dir() / "config.yaml").items() if k != "hydra"}
+    choice = {"env": "base"}.get(group, "default" if group == name else name)
+    path = next((f / group / f"{choice}.yaml" for f in _folders() if _has(f, group, choice)), None)
+    if path is None:
+        return {}
+    values = _yaml(path)
+    if group == "algo":  # its file speaks for the whole configuration
+        values = values.get("algo", {})
+    return values
+
+
+def choices(group: str) -> list[str]:
+    """The YAML files of a group, of rltrain's folder and of the working directory's."""
+    names = {
+        str(path.relative_to(folder / group).with_suffix(""))
+        for folder in _folders()
+        for path in (folder / group).rglob("*.yaml")
+    }
+    return sorted(names)
+
+
+def _describable() -> dict[str, tuple[str, type, str]]:
+    known: dict[str, tuple[str, type, str]] = {}
+    for group in registry.GROUPS:
+        for e in registry.entries(group).values():
+            if e.name != "none":
+                known[e.name] = (group, e.settings, e.doc)
+    return known | {name: (name, cls, "") for name, cls in PARTS.items()}
+
+
+def _doc(group: str, choice: str) -> str:
+    name = defaults(group, choice).get("name", choice)
+    entry: Entry | None = registry.entries(group).get(name)
+    if entry is None:
+        return ""
+    return entry.doc if name == choice else f"{entry.doc} ({name} with other values)"
+
+
+def _folders() -> Iterator[Path]:
+    yield config_dir()
+    folder = user_config_dir()
+    if folder is not None:
+        yield folder
+
+
+def _has(folder: Path, group: str, choice: str) -> bool:
+    return (folder / group / f"{choice}.yaml").is_file()
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
+    return loaded
+
+
+def _print(rows: list[Any], *columns: str) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    terminal = Console(highlight=False, markup=False)
+    terminal.print(table, width=None if terminal.is_terminal else 120)

@@ -1,0 +1,101 @@
+"""`rltrain eval`: how good is what a run learned."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rltrain.core.errors import OK, UserError, did_you_mean
+from rltrain.envs.make import check_env
+from rltrain.settings.run import RunSettings, build_run
+from rltrain.training import run as folders
+from rltrain.training.changes import merged
+
+if TYPE_CHECKING:  # torch is imported once there is something to play
+    from rltrain.algos.base import Policy
+    from rltrain.training.checkpoint import Checkpoint
+    from rltrain.training.evaluation import Evaluation
+
+logger = logging.getLogger("rltrain")
+
+OPTIONS = ("episodes", "deterministic", "seed", "checkpoint", "device", "output_dir")
+
+
+def evaluate(target: str, options: dict[str, Any]) -> int:
+    """Plays episodes with the policy of a run and prints what it scored, in raw reward.
+
+    Options are `episodes`, `deterministic`, `seed`, `checkpoint` (newest, best, or a
+    file), `device`, and arguments of the environment as `env.kwargs.NAME`.
+
+    Raises:
+        UserError: an option is unknown, or there is no such run or checkpoint.
+    """
+    for name in options:
+        if name not in OPTIONS and not name.startswith("env."):
+            raise UserError(f"Unknown option {name}.{did_you_mean(name, (*OPTIONS, 'env.kwargs'))}")
+    folder, file = folders.find(target, str(options.pop("output_dir", "outputs")))
+    choice = str(options.pop("checkpoint", file or "newest"))
+    values = merged(folders.read_config(folder), _as_keys(options))
+    settings = build_run(values)
+    check_env(settings)
+    loaded, result = play(settings, folder, choice)
+    print(
+        f"{settings.env.id}, {loaded.path.name} (step {loaded.step:,}),"
+        f" {len(result.episodes)} episodes, seed {settings.seed},"
+        f" {'deterministic' if settings.eval.deterministic else 'sampled'} actions\n"
+        f"return    {result.mean:.2f} ± {result.std:.2f}"
+        f"   (min {min(result.returns):.2f}, max {max(result.returns):.2f})\n"
+        f"length    {result.mean_length:.1f}"
+    )
+    if result.cut:
+        print(f"{result.cut} episodes were cut after {settings.eval.max_episode_steps} steps")
+    return OK
+
+
+def _as_keys(options: dict[str, Any]) -> dict[str, Any]:
+    inside = {"episodes": "eval.episodes", "deterministic": "eval.deterministic"}
+    return {inside.get(name, name): value for name, value in options.items()}
+
+
+def load_policy(
+    settings: RunSettings, folder: Path, choice: str = "newest"
+) -> tuple[Checkpoint, Policy]:
+    """A run's policy: of its newest checkpoint, its best evaluation, or a file."""
+    from rltrain.training import checkpoint
+    from rltrain.training.build import build_algorithm, build_envs
+
+    store = checkpoint.CheckpointFolder(folder / "checkpoints", 1)
+    if choice == "newest":
+        loaded, warnings = store.load_newest()
+        for warning in warnings:
+            logger.warning("%s", warning)
+    else:
+        loaded = checkpoint.read(store.best if choice == "best" else Path(choice))
+    one = dataclasses.replace(settings.env, num_envs=1)
+    envs = build_envs(dataclasses.replace(settings, env=one))
+    algorithm = build_algorithm(settings, envs)
+    envs.close()
+    algorithm.policy.load_state_dict(loaded.content["policy"])
+    return loaded, algorithm.policy
+
+
+def play(
+    settings: RunSettings, folder: Path, choice: str = "newest"
+) -> tuple[Checkpoint, Evaluation]:
+    """Plays the episodes of `settings.eval` with a run's policy, in fresh environments."""
+    from rltrain.training.build import env_factory
+    from rltrain.training.evaluation import Evaluator
+
+    loaded, policy = load_policy(settings, folder, choice)
+    evaluator = Evaluator(
+        env_factory(settings),
+        settings.eval.episodes,
+        settings.eval.deterministic,
+        settings.seed,
+        settings.eval.max_episode_steps,
+    )
+    result = evaluator.run(policy, "final")
+    evaluator.close()
+    return loaded, result

@@ -1,0 +1,188 @@
+"""Lists and descriptions hold everything that there is, with the values that YAML gives."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rltrain.core.errors import OK, UserError
+from rltrain.core.paths import config_dir
+from rltrain.reports import catalog
+from rltrain.reports.catalog import algo_table, defaults, key_rows, show_description, show_list
+from rltrain.settings import registry
+from rltrain.settings.run import PARTS
+from rltrain.settings.schema import keys_of, show
+
+ENTRIES = [
+    (group, e)
+    for group in registry.GROUPS
+    for e in registry.entries(group).values()
+    if e.name != "none"
+]
+EVERY_ENTRY = pytest.mark.parametrize(("group", "e"), ENTRIES, ids=[e.name for _, e in ENTRIES])
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command and returns what it printed."""
+
+    def run(command: Callable[[list[str]], int], *arguments: str) -> str:
+        assert command(list(arguments)) == OK
+        return capsys.readouterr().out
+
+    return run
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\S+", text))
+
+
+def first_words(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines() if line[:1].strip()]
+
+
+@pytest.mark.parametrize(
+    ("what", "group"), [("algos", "algo"), ("networks", "network"), ("optimizers", "optimizer")]
+)
+def test_a_list_holds_every_entry_of_the_registry_with_its_doc(
+    what: str, group: str, out: Callable[..., str]
+) -> None:
+    text = out(show_list, what)
+    for e in registry.entries(group).values():
+        assert e.name in first_words(text)
+        assert words(e.doc) <= words(text)
+
+
+def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) -> None:
+    lines = out(show_list, "algos").splitlines()
+    for e in registry.entries("algo").values():
+        line = next(line for line in lines if line.startswith(f"{e.name} "))
+        assert ", ".join(e.observations) in line
+        assert line.rstrip().endswith(", ".join(e.actions))
+        assert (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions)) in algo_table()
+
+
+def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:
+    everything = out(show_list, "envs").split()
+    assert {"CartPole-v1", "FrozenLake-v1"} <= set(everything)
+    found = out(show_list, "envs", "LAKE").split()
+    assert found == [i for i in everything if "lake" in i.lower()]
+    assert 2 <= len(found) < len(everything)
+
+
+def test_the_list_of_tuned_values_can_be_typed_in(out: Callable[..., str]) -> None:
+    text = out(show_list, "tuned")
+    files = (config_dir() / "tuned").glob("*/*.yaml")
+    expected = {f"rltrain algo={f.parent.name} env={f.stem}" for f in files}
+    assert {line.partition(" ")[2].strip() for line in text.splitlines()} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [([], "rltrain list algos|envs"), (["algo"], "algos"), (["x"], "algos|")]
+)
+def test_a_list_that_there_is_not_is_answered_with_those_that_there_are(
+    arguments: list[str], said: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        show_list(arguments)
+
+
+@EVERY_ENTRY
+def test_a_description_holds_every_key_with_its_doc(
+    group: str, e: registry.Entry, out: Callable[..., str]
+) -> None:
+    text = out(show_description, e.name)
+    assert text.startswith(f"{e.name}: {e.doc}\n")
+    for key in keys_of(e.settings):
+        if key.path != "name":
+            assert f"{group}.{key.path}" in first_words(text)
+            assert words(key.doc) <= words(text)
+    assert f"{group}.name" not in first_words(text)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_of_the_configuration_is_described_too(name: str, out: Callable[..., str]) -> None:
+    text = out(show_description, name)
+    prefix = "" if name == "run" else f"{name}."
+    for key in keys_of(PARTS[name]):
+        if key.path not in registry.GROUPS:
+            assert prefix + key.path in first_words(text)
+            assert words(key.doc) <= words(text)
+
+
+@pytest.mark.parametrize(("group", "e"), ENTRIES, ids=[e.name for _, e in ENTRIES])
+def test_every_key_of_a_choice_has_a_default_and_a_doc(group: str, e: registry.Entry) -> None:
+    rows = key_rows(group, e.name, e.settings)
+    assert [row[0] for row in rows] == [
+        f"{group}.{k.path}" for k in keys_of(e.settings) if k.path != "name"
+    ]
+    for path, kind, _, default, meaning in rows:
+        assert kind, path
+        assert default, path
+        assert meaning, path
+
+
+@EVERY_ENTRY
+def test_defaults_are_those_that_a_run_gets(
+    group: str, e: registry.Entry, compose: Callable[..., dict[str, Any]]
+) -> None:
+    env = "FrozenLake-v1" if "Discrete" in e.observations[:1] else "CartPole-v1"
+    values = compose(f"{group}={e.name}", f"env={env}", "tuned=none")[group]
+    assert {k: v for k, v in defaults(group, e.name).items() if k != "defaults"} == values
+
+
+@pytest.mark.parametrize("name", ["eval", "checkpoint", "logger", "run"])
+def test_defaults_of_the_parts_are_those_that_a_run_gets(
+    name: str, compose: Callable[..., dict[str, Any]]
+) -> None:
+    values = compose("env=CartPole-v1", "tuned=none")
+    if name != "run":
+        values = values[name]
+    shown = {row[0].removeprefix(f"{name}."): row[3] for row in key_rows(name, name, PARTS[name])}
+    assert len(shown) >= 2
+    assert shown == {key: show(values[key]) for key in shown}
+
+
+def test_a_default_that_changes_in_yaml_changes_in_the_description(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: Callable[..., str]
+) -> None:
+    folder = tmp_path / "configs"
+    shutil.copytree(config_dir(), folder)
+    file = folder / "algo" / "q_learning.yaml"
+    values = yaml.safe_load(file.read_text())
+    values["algo"]["gamma"] = 0.4375
+    file.write_text(yaml.safe_dump(values))
+    monkeypatch.setattr(catalog, "config_dir", lambda: folder)
+    settings = registry.entry("algo", "q_learning").settings
+    rows = {row[0]: row for row in key_rows("algo", "q_learning", settings)}
+    assert rows["algo.gamma"] == ("algo.gamma", "number", "≥ 0, ≤ 1", "0.4375", "Discount factor.")
+    assert "0.4375" in out(show_description, "q_learning")
+
+
+def test_choices_of_the_working_directory_are_listed_with_what_they_are(
+    in_tmp: Path, out: Callable[..., str]
+) -> None:
+    (in_tmp / "configs" / "network").mkdir(parents=True)
+    (in_tmp / "configs" / "network" / "wide.yaml").write_text("name: mlp\nhidden_sizes: [512]\n")
+    line = next(x for x in out(show_list, "networks").splitlines() if x.startswith("wide "))
+    assert "Fully connected layers (mlp with other values)" in line
+
+
+def test_a_description_of_nothing_names_what_can_be_described() -> None:
+    with pytest.raises(UserError) as error:
+        show_description([])
+    for _, e in ENTRIES:
+        assert e.name in str(error.value)
+    for name in PARTS:
+        assert name in str(error.value)
+
+
+def test_a_description_of_what_there_is_not_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo\?"):
+        show_description(["ppoo"])

@@ -1,0 +1,200 @@
+"""The door: `rltrain algo=ppo env=CartPole-v1`, and the commands beside it.
+
+What a command needs is imported when it runs: help, listing, completion and the errors of
+a configuration wait for no torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rltrain import __version__
+from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
+
+HELP = """\
+Train reinforcement-learning agents from one line.
+
+  rltrain algo=ppo env=CartPole-v1                  train; the run goes to outputs/
+  rltrain algo=dqn env=CartPole-v1 seed=3           with another algorithm and seed
+  rltrain algo=ppo env=Pendulum-v1 algo.gamma=0.95 env.kwargs.g=9.81 total_timesteps=1e5
+  rltrain -m algo=ppo,dqn env=CartPole-v1 seed=0,1,2    a sweep: every combination is a job
+
+  rltrain resume=latest                             go on where a run was stopped
+  rltrain resume=outputs/RUN total_timesteps=2e5    train a run for longer
+  rltrain eval latest episodes=100                  play with what was learned
+  rltrain eval outputs/RUN checkpoint=best seed=7 env.kwargs.g=5
+
+  rltrain plot outputs/RUN out=curves.png           learning curves as a picture
+
+  rltrain list algos|envs|networks|optimizers|tuned     what there is
+  rltrain describe ppo                              every key: type, range, default, meaning
+  rltrain algo=ppo env=CartPole-v1 --cfg job        the composed configuration, not run
+
+Any environment that Gymnasium can make is a choice of env: CartPole-v1, ALE/Pong-v5, or
+my_package:MyEnv-v0 for one of your own. Values tuned for a pair of algorithm and
+environment are applied and announced; tuned=none switches them off. A folder configs/
+where you are, or --config-dir, adds choices of your own to every group.
+
+Completion: eval "$(rltrain -sc install=bash)"    (or zsh, fish)
+Exit codes: 0 done, 1 failed, 2 a mistake in the command, 128+n stopped by signal n.
+"""
+
+
+def main() -> NoReturn:
+    """Runs the command line of this process, and ends it with the documented exit code."""
+    arguments = sys.argv[1:]
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a console script lacks it: my_package:MyEnv-v0
+    _log_to_terminal()
+    try:
+        code = run(arguments)
+    except RltrainError as error:
+        print("\n".join([f"rltrain: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except Exception:
+        traceback.print_exc()
+        code = FAILED
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Does what the arguments ask for; returns the exit code."""
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "eval": _eval,
+        "list": _list,
+        "describe": _describe,
+        "plot": _plot,
+    }
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return OK
+    if arguments[0] in ("--version", "version"):
+        print(f"rltrain {__version__}")
+        return OK
+    if arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    if arguments[0].isalpha():
+        raise UserError(
+            f"{arguments[0]!r} is no command.{did_you_mean(arguments[0], [*commands, 'help'])}"
+            " Training takes key=value: rltrain algo=ppo env=CartPole-v1"
+        )
+    if any(a.startswith("resume=") for a in arguments):
+        return _resume(arguments)
+    return _train(arguments)
+
+
+def _train(arguments: list[str]) -> int:
+    from rltrain import config
+    from rltrain.training import session
+
+    composed = config.run_hydra(arguments, session.job)
+    if composed.sweep is not None:
+        from rltrain.reports import sweep
+
+        return sweep.summarize(composed.sweep)
+    if composed.values is not None:
+        return _summarize(session.start(composed.values))
+    return OK
+
+
+def _resume(arguments: list[str]) -> int:
+    from rltrain.training import run as folders
+    from rltrain.training import session
+
+    pairs = _pairs(arguments)
+    output_dir = str(pairs.pop("output_dir", "outputs"))
+    folder, file = folders.find(str(pairs.pop("resume")), output_dir)
+    return _summarize(session.resume(folder, file, pairs))
+
+
+def _eval(arguments: list[str]) -> int:
+    from rltrain.reports import score
+
+    if not arguments or "=" in arguments[0]:
+        raise UserError("Say which run: rltrain eval outputs/RUN, or rltrain eval latest")
+    return score.evaluate(arguments[0], _pairs(arguments[1:]))
+
+
+def _list(arguments: list[str]) -> int:
+    from rltrain.reports import catalog
+
+    return catalog.show_list(arguments)
+
+
+def _describe(arguments: list[str]) -> int:
+    from rltrain.reports import catalog
+
+    return catalog.show_description(arguments)
+
+
+def _plot(arguments: list[str]) -> int:
+    from rltrain.reports import curves
+
+    options = _pairs([a for a in arguments if a.startswith(("out=", "column="))])
+    return curves.plot([a for a in arguments if not a.startswith(("out=", "column="))], options)
+
+
+def _pairs(arguments: list[str]) -> dict[str, Any]:
+    """key=value arguments by key, values read as in an override."""
+    from rltrain import config
+
+    pairs = {}
+    for argument in arguments:
+        key, equals, text = argument.lstrip("+").partition("=")
+        if not equals:
+            raise UserError(f"{argument!r} is not of the form key=value.")
+        literal = key in (
+            "resume",
+            "output_dir",
+            "checkpoint",
+            "out",
+            "column",
+        )  # paths stand as they are
+        pairs[key] = text if literal else config.parse_value(text)
+    return pairs
+
+
+def _summarize(outcome: Any) -> int:
+    from rltrain.training.console import duration
+
+    folder = outcome.folder
+    score = "not evaluated" if outcome.score is None else f"{outcome.score:.1f}"
+    best = "" if outcome.best is None else f" (best on the way {outcome.best:.1f})"
+    print(
+        f"\nscore     {score}{best}\n"
+        f"steps     {outcome.steps:,} in {duration(outcome.seconds)}\n"
+        f"folder    {folder}\n"
+        f"evaluate  rltrain eval {folder}\n"
+        f"longer    rltrain resume={folder} total_timesteps={2 * outcome.steps}\n"
+        f"curves    tensorboard --logdir {folder}"
+    )
+    return OK
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain())
+    logger = logging.getLogger("rltrain")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class _Plain(logging.Formatter):
+    """Messages as they are, with a word before those that are more than information."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        word = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        return word + record.getMessage()

@@ -1,0 +1,293 @@
+"""Composition: YAML, overrides and sweeps become checked, frozen settings.
+
+This file and `cli` are the only ones that know Hydra and OmegaConf.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.experimental.callback import Callback
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.paths import config_dir, user_config_dir
+from rltrain.envs import ids
+from rltrain.reports.catalog import choices
+
+Values = dict[str, Any]
+
+
+class GymnasiumSource(ConfigSource):
+    """Makes every environment id that Gymnasium can make a choice of the group `env`.
+
+    It is asked after all folders, so that a YAML of the same name wins.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        return "gymnasium"
+
+    @staticmethod
+    def _id(config_path: str) -> str:
+        group, _, name = config_path.partition("/")
+        return name.removesuffix(".yaml") if group == "env" else ""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        values = {"defaults": ["base", "_self_"], "id": self._id(config_path)}
+        return ConfigResult(
+            provider=self.provider,
+            path=f"{self.scheme()}://{config_path}",
+            config=OmegaConf.create(values),
+            header={"package": None},
+        )
+
+    def available(self) -> bool:
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        namespace = self._id(config_path)
+        return config_path == "env" or (
+            bool(namespace) and any(i.startswith(namespace + "/") for i in ids.registered())
+        )
+
+    def is_config(self, config_path: str) -> bool:
+        name = self._id(config_path)
+        return bool(name) and ids.can_make(name)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        prefix = "" if config_path == "env" else self._id(config_path) + "/"
+        return [i.removeprefix(prefix) for i in ids.registered() if i.startswith(prefix)]
+
+
+class _GymnasiumLast(list[Any]):
+    """A search path in which folders that are added later stand before our source."""
+
+    def append(self, element: Any) -> None:
+        ours = [i for i, e in enumerate(self) if e.path == "gymnasium://"]
+        if ours and element.provider.startswith("hydra.searchpath"):
+            self.insert(ours[0], element)
+        else:
+            super().append(element)
+
+
+class RltrainSearchPath(SearchPathPlugin):
+    """Adds `./configs`, where there is one, and the environment ids."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        folder = user_config_dir()
+        if folder is not None:
+            search_path.append("working-directory", f"file://{folder}")
+        path = cast(Any, search_path)
+        path.config_search_path = _GymnasiumLast(path.config_search_path)
+        # Under this provider's name `--config-dir` is put before it.
+        search_path.append("schema", "gymnasium://")
+
+
+class SweepFolder(Callback):
+    """Remembers where Hydra puts a sweep's jobs."""
+
+    path: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        type(self).path = Path(config.hydra.sweep.dir)
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What a command line came to: a single run's values, or a sweep that has been run.
+
+    Neither, after a flag of Hydra's that shows something (`--cfg job`).
+    """
+
+    values: Values | None
+    sweep: Path | None
+
+
+def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Composed:
+    """Composes what the command line asks for.
+
+    In a sweep Hydra's launcher calls `job` with each job's values and folder.
+
+    Raises:
+        UserError: the configuration does not compose.
+    """
+    composed: list[Values] = []
+    SweepFolder.path = None
+
+    def task(cfg: DictConfig) -> None:
+        state = HydraConfig.get()
+        values = to_values(cfg)
+        _check_preset(list(state.overrides.task), values)
+        if state.mode == RunMode.MULTIRUN:
+            job(values, Path(state.runtime.output_dir))
+        else:
+            composed.append(values)
+
+    _register(arguments)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
+    sys.argv = [sys.argv[0], *map(_open_kwargs, arguments)]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        _drop_empty_sweep(SweepFolder.path)
+        raise explain(error) from error
+    return Composed(composed[0] if composed else None, SweepFolder.path)
+
+
+def _drop_empty_sweep(folder: Path | None) -> None:
+    """Removes the folder that Hydra makes before it looks at the jobs, where no job began."""
+    if folder is not None and folder.is_dir():
+        inside = list(folder.iterdir())
+        if [path.name for path in inside] == ["multirun.yaml"]:
+            inside[0].unlink()
+            folder.rmdir()
+
+
+def compose(overrides: list[str]) -> Values:
+    """The composed values of overrides, without a command line (for tests and scripts)."""
+    _register(overrides)
+    try:
+        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+            values = to_values(hydra.compose("config", [_open_kwargs(o) for o in overrides]))
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise explain(error) from error
+    _check_preset(overrides, values)
+    return values
+
+
+def _check_preset(overrides: list[str], values: Values) -> None:
+    """A preset that was asked for must be there; the one of the pair need not."""
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key == "tuned" and name != "none" and values["tuned"] is None:
+            raise UserError(f"tuned={name} is not known.{did_you_mean(name, choices('tuned'))}")
+
+
+def to_values(cfg: DictConfig) -> Values:
+    """A composed configuration as plain, resolved values."""
+    return cast(Values, OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def parse_value(text: str) -> Any:
+    """The value on the right of an override, by Hydra's grammar.
+
+    Raises:
+        UserError: it does not parse.
+    """
+    try:
+        override = OverridesParser.create().parse_override(f"x={text}")
+    except HydraException as error:
+        raise UserError(f"{text!r} cannot be read as a value; quote texts: key='a b'.") from error
+    if override.is_sweep_override():
+        raise UserError(f"{text!r} asks for several values; that needs a sweep (-m).")
+    return override.value()
+
+
+def _register(arguments: list[str]) -> None:
+    Plugins.instance().register(GymnasiumSource)
+    Plugins.instance().register(RltrainSearchPath)
+    asked = sorted(_strip(a) for a in arguments if "=" in a and not a.startswith("hydra"))
+    os.environ[_SWEEP] = slug(asked)
+    os.environ[_SWEPT] = ",".join(key for key in map(_swept_key, arguments) if key)
+
+
+def _swept_key(argument: str) -> str | None:
+    """The key of an override that asks for several values."""
+    if "=" not in argument:
+        return None
+    try:
+        override = OverridesParser.create().parse_override(_open_kwargs(argument))
+    except HydraException:
+        return None  # composition will say so
+    return _strip(override.get_key_element()) if override.is_sweep_override() else None
+
+
+def _job_name() -> str:
+    """What tells a job from the others of its sweep: its values of the keys that vary."""
+    words = sorted(_strip(o) for o in HydraConfig.get().overrides.task)
+    swept = os.environ.get(_SWEPT, "").split(",")
+    return slug([w for w in words if w.partition("=")[0] in swept] or words)
+
+
+# Through the environment, so that the worker processes of a launcher know them too.
+_SWEEP, _SWEPT = "RLTRAIN_SWEEP", "RLTRAIN_SWEPT"
+OmegaConf.register_new_resolver("rltrain_sweep", lambda: os.environ[_SWEEP], replace=True)
+OmegaConf.register_new_resolver("rltrain_job", _job_name, replace=True)
+
+
+def slug(words: list[str]) -> str:
+    """A folder name for overrides: readable, the same for the same words, never too long."""
+    text = ",".join(words)
+    name = re.sub(r"[^\w.,=+-]+", "-", text).strip("-")
+    if name == text and len(name) <= 100:
+        return name or "default"
+    return f"{name[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _strip(override: str) -> str:
+    return override.lstrip("+")
+
+
+def _open_kwargs(argument: str) -> str:
+    """Constructor arguments are free-form: they need no + to be new."""
+    return f"++{argument}" if argument.startswith("env.kwargs.") else argument
+
+
+def explain(error: Exception) -> UserError:
+    """What a user did wrong, in a sentence with the nearest valid choice."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return UserError(
+            f"{error.override!r} cannot be read. Write key=value without spaces; put quotes"
+            " around lists and brackets: 'network.hidden_sizes=[64,64]'."
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.partition("/")
+        if group == "env":
+            return UserError(ids.unknown(name))
+        return UserError(f"{group}={name} is not known.{did_you_mean(name, error.options or [])}")
+    cause = error.__cause__ or error
+    full_key = getattr(cause, "full_key", None)
+    named = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text)
+    if named or (isinstance(error, ConfigCompositionException) and full_key):
+        path = named.group(1) if named else str(full_key)
+        parent = getattr(cause, "parent_node", None)
+        names = list(parent) if isinstance(parent, DictConfig) else []
+        if names and full_key:
+            prefix, dot, wrong = str(full_key).rpartition(".")
+            near = did_you_mean(wrong, map(str, names), prefix + dot)
+        else:
+            near = did_you_mean(path, _root_names())
+        return UserError(f"Unknown key {path}.{near}")
+    return UserError(text.strip().splitlines()[0])
+
+
+def _root_names() -> Iterator[str]:
+    from rltrain.settings.run import RunSettings
+
+    return iter(RunSettings.__dataclass_fields__)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rltrain.core.types import Progress
+from rltrain.settings.run import build_run
+from rltrain.training.build import build_algorithm, build_envs
+from rltrain.training.sampler import InlineSampler
+from tests.conftest import small
+
+
+def build(compose: Any, *overrides: str) -> tuple[Any, InlineSampler]:
+    run = build_run(compose(*small("ppo", *overrides)))
+    envs = build_envs(run)
+    algorithm = build_algorithm(run, envs)
+    return algorithm, InlineSampler(envs, algorithm, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "FrozenLake-v1"])
+def test_the_first_pass_sees_the_policy_that_acted(compose: Any, env: str) -> None:
+    overrides = [f"env={env}", "algo.normalize_obs=true", "algo.n_epochs=1", "algo.batch_size=1000"]
+    algorithm, sampler = build(compose, *overrides)
+    progress = Progress(10_000)
+    for _ in range(3):  # after the first the normaliser is no longer as it began
+        sampler.collect(algorithm.horizon, progress, lambda: False)
+        metrics = algorithm.update(progress)
+        assert float(metrics["train/approx_kl"]) == pytest.approx(0, abs=1e-6)
+        assert float(metrics["train/clip_fraction"]) == 0
+
+
+def test_the_surrogate_of_one_batch_by_hand(compose: Any) -> None:
+    """At ratio 1 the policy loss is −mean(normalised advantage) = 0, the rest is value loss."""
+    algorithm, sampler = build(compose, "algo.n_epochs=1", "algo.batch_size=1000")
+    sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+    metrics = algorithm.update(Progress(1000))
+    assert float(metrics["train/policy_gradient_loss"]) == pytest.approx(0, abs=1e-6)
+    assert float(metrics["train/loss"]) == pytest.approx(
+        0.5 * float(metrics["train/value_loss"]), rel=1e-5
+    )
+
+
+def test_a_minibatch_of_one_gives_numbers(compose: Any) -> None:
+    algorithm, sampler = build(compose, "env.num_envs=1", "algo.n_steps=5", "algo.batch_size=2")
+    sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+    metrics = algorithm.update(Progress(1000))
+    assert all(np.isfinite(float(m)) for m in metrics.values())
+
+
+def test_rates_and_clip_range_fall_to_zero(compose: Any) -> None:
+    algorithm, sampler = build(
+        compose, "algo.learning_rate_schedule=linear", "algo.clip_range_schedule=linear"
+    )
+    progress = Progress(96)
+    sampler.collect(algorithm.horizon, progress, lambda: False)
+    metrics = algorithm.update(progress)  # 48 of 96 steps
+    assert metrics["train/learning_rate"] == pytest.approx(0.5 * algorithm.settings.learning_rate)
+    assert metrics["train/clip_range"] == pytest.approx(0.1)
+
+
+def test_target_kl_ends_the_epochs(compose: Any) -> None:
+    overrides = ["algo.n_epochs=50", "algo.learning_rate=0.01", "algo.batch_size=16"]
+    algorithm, sampler = build(compose, *overrides, "algo.target_kl=0.001")
+    progress = Progress(1000)
+    sampler.collect(algorithm.horizon, progress, lambda: False)
+    algorithm.update(progress)
+    assert 0 < progress.updates < 50 * 3
+
+
+def test_truncated_steps_bootstrap_from_their_own_final_observation(compose: Any) -> None:
+    algorithm, sampler = build(compose, "env.max_episode_steps=4", "algo.normalize_obs=false")
+    sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+    rollout = algorithm.memory
+    next_values = algorithm._next_values()
+    assert rollout.truncated.any()
+    for t, b, obs in rollout.final_obs:
+        with torch.no_grad():
+            expected = algorithm.policy.networks.value(algorithm.policy.inputs(obs[None])).item()
+        assert next_values[t, b] == pytest.approx(expected, rel=1e-5)
+        if t + 1 < len(rollout.obs):
+            assert not np.array_equal(obs, rollout.obs[t + 1, b])
+
+
+def test_scaled_rewards_reset_with_their_episode(compose: Any) -> None:
+    algorithm, sampler = build(compose, "algo.normalize_reward=true", "env.max_episode_steps=4")
+    sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+    algorithm.update(Progress(1000))
+    # CartPole pays 1 a step and 16 steps are four whole episodes: nothing is carried over.
+    assert algorithm.returns_so_far.tolist() == [0, 0, 0]
+    assert 1 < float(algorithm.return_moments.mean) < 4
+
+
+def test_the_gaussian_stores_what_it_drew_and_the_environment_sees_it_clipped(
+    compose: Any,
+) -> None:
+    algorithm, sampler = build(compose, "env=Pendulum-v1", "algo.log_std_init=2.0")
+    seen: list[np.ndarray] = []
+    for env in sampler.envs.envs:
+        inner = env.step
+        env.step = lambda action, inner=inner: seen.append(action) or inner(action)  # type: ignore[method-assign,func-returns-value]
+    sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+    assert np.abs(algorithm.memory.action).max() > 2
+    assert np.abs(np.array(seen)).max() <= 2

@@ -1,0 +1,264 @@
+"""The command line as its user meets it: what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rltrain import cli
+from rltrain.training.run import read_result
+from tests.conftest import small
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in an empty folder: exit code, standard output, standard error."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rltrain", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return command
+
+
+def runs(in_tmp: Path) -> list[Path]:
+    return [p for p in in_tmp.glob("outputs/*") if p.is_dir()]
+
+
+def test_help_and_version(run: Run) -> None:
+    for arguments in ([], ["--help"], ["-h"], ["help"]):
+        code, out, _ = run(*arguments)
+        assert (code, "rltrain algo=ppo env=CartPole-v1" in out) == (0, True)
+    assert run("--version")[1].startswith("rltrain ")
+
+
+def test_a_run_says_how_to_go_on(run: Run, in_tmp: Path) -> None:
+    code, out, err = run(*small("ppo", "logger.console=plain"))
+    assert code == 0
+    (folder,) = runs(in_tmp)
+    name = folder.relative_to(in_tmp)
+    for line in (f"rltrain eval {name}", f"rltrain resume={name}", f"tensorboard --logdir {name}"):
+        assert line in out
+    assert "192 / 192 steps" in out
+    assert "torch threads: 1" in err
+    expected = {"config.yaml", "command.txt", "versions.json", "run.log", "progress.csv"}
+    assert expected <= {p.name for p in folder.iterdir()}
+    assert read_result(folder)["state"] == "finished"
+    assert not set(folder.name) & set(":/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["algo=ppo", "env=CartPol-v1"], "Did you mean CartPole-v1"),
+        (["env=CartPole-v1", "algo.gama=0.9"], "Did you mean algo.gamma?"),
+        (["env=CartPole-v1", "+algo.gama=0.9"], "Did you mean algo.gamma?"),
+        (["env=CartPole-v1", "algo.gamma=1.5"], "must be ≥ 0 and ≤ 1"),
+        (["env=CartPole-v1", "algo.gamma=nan"], "out of range"),
+        (["env=CartPole-v1", "algo.batch_size=0"], "must be ≥ 1"),
+        (["env=CartPole-v1", "algo.batch_size=many"], "expected integer"),
+        (["env=CartPole-v1", "algo.learning_rate=nan"], "out of range"),
+        (["env=CartPole-v1", "logger.console=lif"], "Did you mean live?"),
+        (["env=CartPole-v1", "num_threads=atuo"], "Did you mean auto?"),
+        (["algo=dqn", "env=Pendulum-v1"], "Algorithms that fit: ppo"),
+        (["algo=q_learning", "env=CartPole-v1"], "Algorithms that fit: dqn, ppo"),
+        (["algo=ppo", "env=Blackjack-v1"], "these are Tuple"),
+        (["algo=ppo", "env=Pendulum-v1", "env.kwargs.gg=1"], "no such argument"),
+        (["algo=ppo", "env=CartPole-v1", "device=cudda"], "Devices here: cpu"),
+        (["algo=ppo", "env=CartPole-v1", "network=none"], "algo=ppo needs one"),
+        (["algo=q_learning", "env=Taxi-v4", "network=mlp"], "is tabular and uses none"),
+        (["algo=dqn", "env=CartPole-v1", "algo.buffer_size=1e12"], "GiB"),
+        (["algo=ppo"], "choose an environment"),
+        (["env=CartPole-v1", "plugins=[no_such_module]"], "no module no_such_module"),
+        (["resume=nothing"], "is no run folder"),
+        (["resume=latest"], "there is no run"),
+        (["eval"], "Say which run"),
+        (["eval", "x", "episods=3"], "Did you mean episodes?"),
+        (["list", "algoz"], "Did you mean algos?"),
+        (["describe", "pppo"], "Did you mean ppo?"),
+        (["trian"], "is no command"),
+        (["train", "env=CartPole-v1"], "key=value"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_message_and_exit_code_2(
+    run: Run, in_tmp: Path, arguments: list[str], message: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+    assert not runs(in_tmp)
+
+
+def test_an_unwritable_output_folder_is_told_before_training(run: Run, in_tmp: Path) -> None:
+    (in_tmp / "file").write_text("")
+    code, _, err = run(*small("ppo", "output_dir=file/outputs"))
+    assert code == 2
+    assert "output_dir=file/outputs cannot be written" in err
+
+
+def test_resume_and_eval(run: Run, in_tmp: Path) -> None:
+    run(*small("ppo", "run_name=a"))
+    code, out, _ = run("resume=latest", "total_timesteps=384", "logger.every=96")
+    assert (code, "384 in" in out) == (0, True)
+    code, out, _ = run("eval", "latest", "episodes=3", "seed=5", "deterministic=false")
+    assert (code, "3 episodes, seed 5, sampled" in out) == (0, True)
+    code, out, _ = run("eval", "outputs/a", "checkpoint=best", "env.kwargs.sutton_barto_reward=1")
+    assert (code, "best.ckpt" in out) == (0, True)
+    code, _, err = run("resume=outputs/a", "algo.gamma=0.5")
+    assert (code, "algo.gamma: 0.99 in the run, 0.5 asked for" in err) == (2, True)
+
+
+def test_every_checkpoint_damaged_fails_and_deletes_nothing(run: Run, in_tmp: Path) -> None:
+    run(*small("q_learning", "run_name=a"))
+    files = sorted((in_tmp / "outputs/a/checkpoints").glob("step_*"))
+    for file in files:
+        file.write_bytes(b"")
+    code, _, err = run("resume=outputs/a", "total_timesteps=400")
+    assert (code, "nothing was changed or deleted" in err) == (1, True)
+    assert sorted((in_tmp / "outputs/a/checkpoints").glob("step_*")) == files
+
+
+def test_a_missing_extra_holds_the_install_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gymnasium as gym
+
+    def missing(*args: Any, **kwargs: Any) -> None:
+        raise gym.error.DependencyNotInstalled("no mujoco")
+
+    monkeypatch.setattr(gym, "make", missing)
+    code, _, err = run("algo=ppo", "env=HalfCheetah-v5")
+    assert (code, 'pip install "rltrain[mujoco]"' in err) == (2, True)
+
+
+ENVS = """
+import gymnasium as gym, numpy as np
+class MyEnv(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    def __init__(self, gain=1.0, broken=False):
+        self.gain, self.broken = gain, broken
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(2, np.float32), {}
+    def step(self, action):
+        self.steps += 1
+        if self.broken:
+            raise RuntimeError("the environment's own bug")
+        return np.zeros(2, np.float32), self.gain, False, self.steps == 5, {}
+gym.register("MyEnv-v0", entry_point=MyEnv)
+"""
+
+
+def test_an_environment_of_ones_own(run: Run, in_tmp: Path) -> None:
+    (in_tmp / "my_cli_envs.py").write_text(ENVS)
+    overrides = [o for o in small("ppo") if not o.startswith("env=")]
+    code, out, _ = run(*overrides, "env=my_cli_envs:MyEnv-v0", "env.kwargs.gain=2")
+    assert code == 0
+    assert "score     10.0" in out
+    code, _, err = run(*overrides, "env=my_cli_envs:MyEnv-v0", "env.kwargs.broken=true")
+    assert code == 1
+    assert "the environment's own bug" in err
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from rltrain.algos.q_learning import QLearning
+from rltrain.settings.algos import QLearningSettings
+from rltrain.settings.registry import Entry, register
+from rltrain.settings.schema import key
+@dataclass(frozen=True)
+class MineSettings(QLearningSettings):
+    bonus: float = key("Added to every target.", min=0)
+class Mine(QLearning):
+    pass
+register(Entry("algo", "mine", MineSettings, "my_plugin:Mine", "Mine", ("Discrete",),
+               ("Discrete",), networks=False))
+"""
+
+
+def test_an_algorithm_of_ones_own_without_a_fork(
+    run: Run, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rltrain.settings import registry
+
+    monkeypatch.setattr(registry, "_entries", {g: dict(e) for g, e in registry._entries.items()})
+    (in_tmp / "my_plugin.py").write_text(PLUGIN)
+    (in_tmp / "configs/algo").mkdir(parents=True)
+    (in_tmp / "configs/algo/mine.yaml").write_text(
+        "# @package _global_\ndefaults: [q_learning, _self_]\n"
+        "algo: {name: mine, bonus: 0.5}\nplugins: [my_plugin]\n"
+    )
+    overrides = [o for o in small("q_learning") if not o.startswith("algo=")]
+    assert run(*overrides, "algo=mine", "run_name=a")[0] == 0
+    code, _, err = run(*overrides, "algo=mine", "algo.bonus=-1")
+    assert (code, "algo.bonus=-1" in err) == (2, True)
+
+
+def test_sweep_runs_on_reports_and_continues(run: Run, in_tmp: Path) -> None:
+    overrides = [o for o in small("ppo") if not o.startswith(("algo=", "env=", "algo."))]
+    command = ["-m", *overrides, "algo=ppo,q_learning", "env=CartPole-v1", "seed=0,1"]
+    code, out, _ = run(*command)
+    assert code == 1
+    assert "2 of 4 jobs finished" in out
+    assert "does not fit env=CartPole-v1" in out
+    (folder,) = (in_tmp / "outputs/sweeps").iterdir()
+    jobs = sorted(p for p in folder.iterdir() if p.is_dir())
+    assert len(jobs) == 4
+    assert "Algorithms that fit" in (jobs[2] / "error.txt").read_text()
+    assert "over seeds" in out
+    before = (jobs[0] / "progress.csv").stat().st_mtime_ns
+    code, out, _ = run(*command)
+    assert (code, out.count("finished earlier")) == (1, 2)
+    assert (jobs[0] / "progress.csv").stat().st_mtime_ns == before
+
+
+def test_a_sweep_that_was_killed_goes_on_where_it_was(in_tmp: Path) -> None:
+    command = [sys.executable, "-m", "rltrain", "-m", *small("ppo"), "seed=0,1"]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    fault = {"RLTRAIN_FAULT": "checkpoint.done:kill:6"}  # each job writes best, 96, best?, 192
+    killed = subprocess.run(command, env=env | fault, capture_output=True)
+    assert killed.returncode < 0
+    (folder,) = (in_tmp / "outputs/sweeps").iterdir()
+    states = [read_result(p).get("state") for p in sorted(folder.iterdir()) if p.is_dir()]
+    assert states == ["finished", "running"]
+    again = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("finished earlier") == 1
+    assert "resumed at step" in again.stderr
+    assert "2 of 2 jobs finished" in again.stdout
+
+
+def test_a_mistake_in_a_sweep_starts_nothing(run: Run, in_tmp: Path) -> None:
+    code, _, err = run("-m", "algo=ppo", "env=CartPole-v1,Nonsense-v0")
+    assert (code, "Nonsense-v0: there is no such environment" in err) == (2, True)
+    assert not list(in_tmp.glob("outputs/sweeps/*"))
+
+
+def test_completion_knows_environments(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMP_LINE", "rltrain env=CartP")
+    monkeypatch.setenv("COMP_POINT", "17")
+    code, out, _ = run("-sc", "query=bash")
+    assert code == 0
+    assert "env=CartPole-v1" in out.split()
+
+
+def test_the_composed_configuration_can_be_seen(run: Run) -> None:
+    code, out, _ = run("algo=ppo", "env=CartPole-v1", "--cfg", "job")
+    assert code == 0
+    assert "gae_lambda: 0.8" in out

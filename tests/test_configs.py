@@ -1,0 +1,89 @@
+"""Every YAML composes and builds, and the trees mirror each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rltrain.core.paths import config_dir
+from rltrain.envs.make import check_env
+from rltrain.settings import registry
+from rltrain.settings.run import build_run
+from rltrain.training.build import build_algorithm, build_envs
+
+CONFIGS = config_dir()
+
+
+def names(group: str) -> list[str]:
+    folder = CONFIGS / group
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+
+
+def env_for(algo: str) -> str:
+    return "CartPole-v1" if "Box" in registry.entry("algo", algo).observations else "FrozenLake-v1"
+
+
+@pytest.mark.parametrize("algo", names("algo"))
+def test_every_algorithm_builds_from_its_defaults(compose: Any, algo: str) -> None:
+    run = build_run(compose(f"algo={algo}", f"env={env_for(algo)}", "tuned=none"))
+    assert run.tuned is None
+    build_algorithm(run, build_envs(run))
+
+
+@pytest.mark.parametrize("pair", [n for n in names("tuned") if n != "none"])
+def test_every_tuned_preset_is_applied_and_builds(compose: Any, pair: str) -> None:
+    algo, _, env = pair.partition("/")
+    values = compose(f"algo={algo}", f"env={env}")
+    run = build_run(values)
+    assert run.tuned == pair
+    check_env(run)
+    build_algorithm(run, build_envs(run))
+
+
+def test_the_command_line_outranks_a_preset_and_none_switches_it_off(compose: Any) -> None:
+    tuned = build_run(compose("env=CartPole-v1"))
+    plain = build_run(compose("env=CartPole-v1", "tuned=none"))
+    assert tuned.algo.n_steps != plain.algo.n_steps
+    assert build_run(compose("env=CartPole-v1", "algo.n_steps=7")).algo.n_steps == 7
+
+
+def test_a_preset_can_be_used_elsewhere(compose: Any) -> None:
+    run = build_run(compose("env=Acrobot-v1", "tuned=ppo/CartPole-v1"))
+    assert (run.env.id, run.tuned) == ("Acrobot-v1", "ppo/CartPole-v1")
+
+
+@pytest.mark.parametrize("network", [n for n in names("network") if n != "none"])
+def test_every_network_builds(compose: Any, network: str) -> None:
+    run = build_run(compose("env=CartPole-v1", f"network={network}", "tuned=none"))
+    build_algorithm(run, build_envs(run))
+
+
+@pytest.mark.parametrize("optimizer", [n for n in names("optimizer") if n != "none"])
+def test_every_optimizer_builds(compose: Any, optimizer: str) -> None:
+    run = build_run(compose("env=CartPole-v1", f"optimizer={optimizer}"))
+    algorithm = build_algorithm(run, build_envs(run))
+    assert type(algorithm.optimizer).__name__.lower() == run.optimizer.name
+
+
+@pytest.mark.parametrize("group", registry.GROUPS)
+def test_every_entry_has_a_yaml_of_its_name(group: str) -> None:
+    assert set(registry.entries(group)) <= set(names(group))
+
+
+@pytest.mark.parametrize("algo", names("algo"))
+def test_a_yaml_is_named_like_its_file(algo: str) -> None:
+    target = registry.entry("algo", algo).target
+    assert target.startswith(f"rltrain.algos.{algo}:")
+
+
+def test_every_folder_is_a_group() -> None:
+    folders = {p.name for p in CONFIGS.iterdir() if p.is_dir()}
+    used = {"algo", "network", "optimizer", "env", "eval", "checkpoint", "logger", "tuned"}
+    assert folders == used
+
+
+def test_configs_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config_dir() == CONFIGS

@@ -1,0 +1,109 @@
+"""Every command of the README runs, every file in it works as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rltrain
+
+README = Path(rltrain.__file__).parents[1] / "README.md"
+pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is no part of the wheel")
+
+TINY = [
+    "total_timesteps=64",
+    "eval.episodes=1",
+    "eval.max_episode_steps=20",
+    "env.max_episode_steps=20",
+    "logger.console=off",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the README's files and the run that its commands speak of."""
+    folder = tmp_path_factory.mktemp("readme")
+    for block in blocks("python") + blocks("yaml"):
+        name = next(line for line in block.splitlines() if "@package" not in line)
+        path = folder / name.removeprefix("# ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block)
+    done = run(folder, "rltrain", "algo=ppo", "env=CartPole-v1", "run_name=my_run", *TINY)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    program = ["-m", "tensorboard.main"] if words[0] == "tensorboard" else ["-m", "rltrain"]
+    return subprocess.run(
+        [sys.executable, *program, *words[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("rltrain")])
+def test_command(folder: Path, command: str) -> None:
+    words = shlex.split(command)
+    if words[1] == "plot":
+        pytest.importorskip("matplotlib")
+    if words[1].startswith("resume="):
+        longer = 2000 if "latest" in words[1] else 4000  # in the order of the README
+        words = ["rltrain", "resume=outputs/my_run", f"total_timesteps={longer}"]
+        words += ["logger.console=off", "eval.episodes=1"]
+    elif words[1] == "eval":
+        words = [w for w in words if not w.startswith("episodes=")] + ["episodes=2"]
+    elif "=" in words[1] or words[1] == "-m":
+        words += TINY
+    done = run(folder, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def test_tensorboard_reads_the_runs(folder: Path) -> None:
+    (command,) = [c for c in commands() if c.startswith("tensorboard")]
+    done = run(folder, *shlex.split(command), "--inspect")
+    assert done.returncode == 0, done.stderr
+    assert "rollout/" in done.stdout
+
+
+def test_every_other_command_is_known() -> None:
+    others = [c for c in commands() if not c.startswith(("rltrain", "tensorboard"))]
+    assert sum("pip install -c constraints.txt" in c for c in others) == 2
+    assert len(others) == 3
+    assert "rltrain -sc install=bash" in others[-1]
+
+
+def test_installing_completion(folder: Path) -> None:
+    done = run(folder, "rltrain", "-sc", "install=bash")
+    assert done.returncode == 0
+    assert subprocess.run(["bash", "-n"], input=done.stdout, text=True).returncode == 0
+
+
+def test_the_table_of_algorithms_is_the_registry() -> None:
+    from rltrain.reports.catalog import algo_table
+
+    text = README.read_text()
+    for name, _, observations, actions in algo_table():
+        assert f"| `{name}` | {observations} | {actions} |" in text
+
+
+def test_pictures_and_links_are_there() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README.read_text()):
+        if not target.startswith("http"):
+            assert (README.parent / target).exists(), target

@@ -1,0 +1,55 @@
+"""The learning suite: what each algorithm must reach, and with how many steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row holds when two of three seeds reach `gate` after `steps` environment steps.
+
+    Settings are those of `configs/tuned/`. `waits_for` names what is not built yet.
+    """
+
+    number: int
+    algo: str
+    env: str
+    steps: int
+    gate: float
+    what: str = ""
+    episodes: int = 20
+    waits_for: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.what or self.algo
+
+
+ROWS = (
+    Row(1, "q_learning", "CliffWalking-v1", 50_000, -13),
+    Row(2, "q_learning", "Taxi-v4", 500_000, 7.8, episodes=300),
+    Row(3, "q_learning", "FrozenLake-v1", 1_000_000, 0.70, episodes=2000),
+    Row(4, "dqn", "CartPole-v1", 50_000, 475),
+    Row(5, "dqn", "CartPole-v1", 100_000, 450, "dqn, four extensions", waits_for="rainbow's parts"),
+    Row(6, "dqn", "MountainCar-v0", 120_000, -120),
+    Row(7, "dqn", "Acrobot-v1", 100_000, -90, "QR-DQN", waits_for="QR-DQN"),
+    Row(8, "dqn", "CartPole-v1", 500_000, 430, "C51", waits_for="C51"),
+    Row(9, "reinforce", "CartPole-v1", 200_000, 400, waits_for="reinforce"),
+    Row(10, "a2c", "CartPole-v1", 500_000, 450, waits_for="a2c"),
+    Row(11, "a2c", "Acrobot-v1", 500_000, -100, waits_for="a2c"),
+    Row(12, "ppo", "CartPole-v1", 100_000, 475),
+    Row(13, "ppo", "Acrobot-v1", 500_000, -95),
+    Row(14, "ppo", "Pendulum-v1", 200_000, -250),
+    Row(15, "ppo", "HalfCheetah-v5", 1_000_000, 1300, waits_for="a preset"),
+    Row(16, "trpo", "CartPole-v1", 100_000, 475, waits_for="trpo"),
+    Row(17, "trpo", "Acrobot-v1", 100_000, -95, waits_for="trpo"),
+    Row(18, "ddpg", "Pendulum-v1", 20_000, -200, waits_for="ddpg"),
+    Row(19, "td3", "Pendulum-v1", 20_000, -200, waits_for="td3"),
+    Row(20, "sac", "Pendulum-v1", 20_000, -200, waits_for="sac"),
+    Row(21, "td3", "InvertedPendulum-v5", 50_000, 900, waits_for="td3"),
+    Row(22, "td3", "HalfCheetah-v5", 100_000, 4000, waits_for="td3"),
+    Row(23, "sac", "HalfCheetah-v5", 100_000, 4200, waits_for="sac"),
+    Row(24, "ppo", "CartPole-v1", 50_000, 450, "recurrent ppo", waits_for="recurrence"),
+    Row(25, "iql", "CartPole-v1", 200_000, 150, "two agents", waits_for="iql"),
+)

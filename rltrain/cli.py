@@ -48,6 +48,8 @@ Exit codes: 0 done, 1 failed, 2 a mistake in the command, 128+n stopped by signa
 
 def main() -> NoReturn:
     """Runs the command line of this process, and ends it with the documented exit code."""
+    # NumPy multiplies small matrices here; its threads would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a console script lacks it: my_package:MyEnv-v0

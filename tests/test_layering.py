@@ -18,6 +18,7 @@ LAYERS = [
     "settings",
     "functional",
     "networks",
+    "fast",
     "memory",
     "envs",
     "algos",

@@ -40,6 +40,7 @@ class Parts:
     device: torch.device
     network: Callable[[int], nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
+    kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
 
 
 class Memory(Protocol):
@@ -95,6 +96,14 @@ class Algorithm(Stateful, ABC):
     def end_episodes(self) -> None:
         """Called when the environments are restarted in mid-episode."""
         self.memory.end_episodes()
+
+
+def means(history: list[Any]) -> list[Tensor]:
+    """The mean of each column of rows of numbers or tensors, as tensors."""
+    rows = [
+        torch.stack(row) if isinstance(row[0], Tensor) else torch.tensor(row) for row in history
+    ]
+    return list(torch.stack(rows).mean(0))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
     Metrics,
@@ -19,6 +20,7 @@ from rltrain.algos.base import (
     Policy,
     PolicyState,
     descend,
+    means,
     set_learning_rate,
 )
 from rltrain.core.seeding import generator
@@ -27,7 +29,7 @@ from rltrain.core.types import Progress, Rows
 from rltrain.functional.exploration import epsilon_greedy
 from rltrain.functional.schedules import linear, scheduled
 from rltrain.functional.td import action_values, huber, one_step_target
-from rltrain.memory.replay import ReplayBuffer, Sample
+from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.mlp import with_head
 from rltrain.settings.algos import DQNSettings
@@ -43,16 +45,68 @@ class DQNPolicy(Policy):
         self.num_actions = size_of(parts.action_space)
         self.network = with_head(parts.network(self.inputs.size), self.num_actions, gain=None)
         self.network.to(parts.device)
+        self.q_values = fast.q_network(self.network, parts.kernels)
         self.epsilon = settings.exploration_initial_eps
 
-    @torch.inference_mode()
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        greedy = self.network(self.inputs(obs)).argmax(-1).cpu().numpy()
+        greedy = self.q_values(self.inputs.array(obs)).argmax(-1)
         if explore:
             greedy = epsilon_greedy(greedy, self.num_actions, self.epsilon, rng)
         return greedy, state, {}
+
+
+class DQNLearner:
+    """Takes steps down the loss of minibatches, and moves the target network."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        target: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: DQNSettings,
+    ) -> None:
+        self.network = network
+        self.target = target
+        self.optimizer = optimizer
+        self.settings = settings
+        self.device = next(network.parameters()).device
+
+    def begin(self) -> None:
+        """Nothing to do: torch's optimiser holds its own state."""
+
+    def end(self) -> None:
+        """Nothing to do either."""
+
+    def step(self, *columns: Rows) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns the loss and the mean of Q(s, a).
+
+        Columns are observations `[N, D]`, actions, rewards, termination flags `[N]`, and
+        successors `[N, D]`.
+
+        Raises:
+            TrainingError: the loss or a gradient is no number; no step was taken.
+        """
+        loss, value = self.loss(*(torch.from_numpy(c).to(self.device) for c in columns))
+        descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
+        return loss.detach(), value.detach().mean()
+
+    def loss(
+        self, x: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, successor: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The Huber loss of Q(s, a) towards r + γ max_a' Q⁻(s', a'), and Q(s, a) `[N]`."""
+        with torch.no_grad():
+            next_value = self.target(successor).amax(-1)
+            target = one_step_target(reward, terminated, next_value, self.settings.gamma)
+        value = action_values(self.network(x), action)
+        return huber(value, target), value
+
+    @torch.no_grad()
+    def update_target(self) -> None:
+        """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
+        for slow, fast_ in zip(self.target.parameters(), self.network.parameters(), strict=True):
+            slow.lerp_(fast_, self.settings.tau)
 
 
 class DQN(Algorithm):
@@ -74,6 +128,14 @@ class DQN(Algorithm):
             settings.buffer_size, parts.observation_space, parts.action_space
         )
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
+        self.learner = fast.choose(
+            DQNLearner,
+            parts.kernels,
+            self.policy.network,
+            self.target,
+            self.optimizer,
+            settings,
+        )
         self.rng = generator(parts.seed, "replay")
         self.trained_at = 0  # trainings that were due so far
         self.copied_at = 0  # target updates that were due so far
@@ -93,37 +155,21 @@ class DQN(Algorithm):
             return metrics
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval
-            self._update_target()
+            self.learner.update_target()
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
         set_learning_rate(self.optimizer, rate)
-        history = []
-        for _ in range(due * s.gradient_steps):
-            loss, value = self._losses(self.memory.sample(s.batch_size, self.rng))
-            descend(loss, "train/loss", self.policy.network, self.optimizer, s.max_grad_norm)
-            history.append(torch.stack([loss.detach(), value.detach().mean()]))
+        self.learner.begin()
+        history = [self._step() for _ in range(due * s.gradient_steps)]
+        self.learner.end()
         if history:
             progress.updates += len(history)
-            loss, value = torch.stack(history).mean(0)
+            loss, value = means(history)
             metrics |= {"train/loss": loss, "train/q_value": value}
         return metrics | {"train/learning_rate": rate}
 
-    def _losses(self, batch: Sample) -> tuple[Tensor, Tensor]:
-        """The Huber loss of Q(s, a) towards r + γ max_a' Q⁻(s', a'), and Q(s, a) `[N]`."""
-        inputs = self.policy.inputs
-        action, reward, terminated = (
-            torch.from_numpy(column).to(inputs.device)
-            for column in (batch.action, batch.reward, batch.terminated)
+    def _step(self) -> Any:
+        batch = self.memory.sample(self.settings.batch_size, self.rng)
+        array = self.policy.inputs.array
+        return self.learner.step(
+            array(batch.obs), batch.action, batch.reward, batch.terminated, array(batch.successor)
         )
-        with torch.no_grad():
-            next_value = self.target(inputs(batch.successor)).amax(-1)
-            target = one_step_target(reward, terminated, next_value, self.settings.gamma)
-        value = action_values(self.policy.network(inputs(batch.obs)), action)
-        return huber(value, target), value
-
-    @torch.no_grad()
-    def _update_target(self) -> None:
-        """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
-        for slow, fast in zip(
-            self.target.parameters(), self.policy.network.parameters(), strict=True
-        ):
-            slow.lerp_(fast, self.settings.tau)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from gymnasium import Space, spaces
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rltrain.core.spaces import size_of
@@ -36,13 +37,21 @@ class Inputs(Stateful):
         self.moments = RunningMoments(space.shape or ()) if scaled else None
 
     def __call__(self, obs: Rows) -> Tensor:
+        if self._bytes:  # a quarter of the size on its way to the device
+            x = torch.from_numpy(obs).to(self.device).reshape(len(obs), self.size)
+            return x.float() / 255
+        return torch.from_numpy(self.array(obs)).to(self.device)
+
+    def array(self, obs: Rows) -> NDArray[np.float32]:
+        """The same as an array, for networks in NumPy."""
         if self._one_hot:
-            index = torch.from_numpy(obs).to(self.device)
-            return torch.nn.functional.one_hot(index, self.size).float()
+            rows = np.zeros((len(obs), self.size), np.float32)
+            rows[np.arange(len(obs)), obs] = 1
+            return rows
         if self.moments is not None:
             obs = self.moments.normalize(obs)
-        x = torch.from_numpy(obs).to(self.device).reshape(len(obs), self.size)
-        return x.float() / 255 if self._bytes else x.float()
+        x = obs.reshape(len(obs), self.size).astype(np.float32, copy=False)
+        return x / np.float32(255) if self._bytes else x
 
     def observe(self, obs: Rows) -> None:
         """Lets the statistics see observations `[N, ...]`."""

@@ -61,6 +61,9 @@ class RunSettings:
     seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
     device: str = key("auto, cpu, cuda or cuda:1.")
     num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
+    kernels: Literal["auto", "numpy", "torch"] = key(
+        "What small networks compute with on a CPU; auto takes NumPy where it is faster."
+    )
     output_dir: str = key("Where run folders are made.")
     run_name: str | None = key("Name of the run folder; null makes one up.")
     plugins: tuple[str, ...] = key("Modules that register algorithms, networks, optimisers.")

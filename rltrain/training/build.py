@@ -57,6 +57,7 @@ def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:
         device=device,
         network=network,
         optimizer=functools.partial(_optimizer, run),
+        kernels=choose_kernels(run.kernels, device, parameters),
     )
     algorithm: Algorithm = entry.load()(run.algo, parts)
     return algorithm
@@ -97,6 +98,17 @@ def choose_device(wanted: str, parameters: int) -> torch.device:
         there = "cpu" + "".join(f", cuda:{i}" for i in range(count))
         raise UserError(f"device={wanted} is not there. Devices here: {there}.") from error
     return device
+
+
+def choose_kernels(wanted: str, device: torch.device, parameters: int) -> str:
+    """`numpy` or `torch`: what small networks act and learn with."""
+    if wanted == "auto":
+        use = "numpy" if device.type == "cpu" and 0 < parameters < SMALL else "torch"
+        logger.info("kernels: %s (auto: %s on %s)", use, _size(parameters), device.type)
+        return use
+    if wanted == "numpy" and device.type != "cpu":
+        raise UserError(f"kernels=numpy computes on the CPU, and this run's device is {device}.")
+    return wanted
 
 
 def choose_threads(wanted: int | str, parameters: int) -> int:

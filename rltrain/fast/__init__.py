@@ -1,0 +1,110 @@
+"""Fast paths for small networks: NumPy in place of torch's operations, the same numbers.
+
+`kernels` is `numpy` or `torch`. What NumPy has no hand-written form of stays with torch,
+which is the reference; tests compare the two, gradients included.
+
+Legend: N samples, D numbers of an observation, A actions or action dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
+from rltrain.fast.adam import can_share
+from rltrain.fast.mlp import linear_layers
+from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork
+from rltrain.networks.actor_critic import ActorCritic
+
+Rows = NDArray[Any]
+
+_LEARNERS: dict[str, Callable[..., Any]] = {
+    "PPOLearner": NumpyPPOLearner,
+    "DQNLearner": NumpyDQNLearner,
+}
+
+
+class Actor(Protocol):
+    """An actor-critic on arrays: `x` is `[N, D]`."""
+
+    def sample(self, x: Rows, noise: Rows) -> tuple[Rows, Rows, Rows]:
+        """Actions `[N]` or `[N, A]`, their log-probabilities and V(s) `[N]`."""
+
+    def mode(self, x: Rows) -> Rows:
+        """The likeliest actions."""
+
+    def value(self, x: Rows) -> Rows:
+        """V(s) `[N]`."""
+
+
+class TorchActor:
+    """The reference: torch's networks, from arrays to arrays."""
+
+    def __init__(self, networks: ActorCritic) -> None:
+        self.networks = networks
+
+    def _tensor(self, rows: Rows) -> torch.Tensor:
+        return torch.from_numpy(rows).to(next(self.networks.parameters()).device)
+
+    @torch.inference_mode()
+    def sample(self, x: Rows, noise: Rows) -> tuple[Rows, Rows, Rows]:
+        inputs = self._tensor(x)
+        action, log_prob = self.networks.sample(inputs, self._tensor(noise))
+        value = self.networks.value(inputs)
+        return action.cpu().numpy(), log_prob.cpu().numpy(), value.cpu().numpy()
+
+    @torch.inference_mode()
+    def mode(self, x: Rows) -> Rows:
+        return self.networks.mode(self._tensor(x)).cpu().numpy()
+
+    @torch.inference_mode()
+    def value(self, x: Rows) -> Rows:
+        return self.networks.value(self._tensor(x)).cpu().numpy()
+
+
+def actor_critic(networks: ActorCritic, kernels: str) -> Actor:
+    """What acts for an actor-critic."""
+    if kernels == "numpy" and _known(networks.actor) and _known(networks.critic):
+        return NumpyActorCritic(networks)
+    return TorchActor(networks)
+
+
+def q_network(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
+    """Q(s, ·) `[N, A]` of arrays `[N, D]`."""
+    if kernels == "numpy" and _known(network):
+        return NumpyQNetwork(network)
+    device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def q_values(x: Rows) -> Rows:
+        values: torch.Tensor = network(torch.from_numpy(x).to(device))
+        return values.cpu().numpy()
+
+    return q_values
+
+
+def choose(reference: type, kernels: str, *arguments: Any) -> Any:
+    """The learner of a class: its counterpart in NumPy where there is one that fits."""
+    networks = [a for a in arguments if isinstance(a, nn.Module)]
+    chains = [c for n in networks for c in (_chains(n))]
+    optimizers = [a for a in arguments if isinstance(a, torch.optim.Optimizer)]
+    fits = all(map(_known, chains)) and all(map(can_share, optimizers))
+    if kernels == "numpy" and fits and reference.__name__ in _LEARNERS:
+        return _LEARNERS[reference.__name__](*arguments)
+    return reference(*arguments)
+
+
+def _chains(network: nn.Module) -> list[nn.Module]:
+    if isinstance(network, ActorCritic):
+        return [network.actor, network.critic]
+    return [network]
+
+
+def _known(module: nn.Module) -> bool:
+    floats = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in module.parameters())
+    return floats and linear_layers(module) is not None

@@ -1,0 +1,139 @@
+"""Acting and learning of a small actor-critic in NumPy.
+
+Legend: N samples, D numbers of an observation, A actions or action dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rltrain.fast.adam import FlatAdam
+from rltrain.fast.mlp import Floats, NumpyMLP, flatten, linear_layers
+from rltrain.networks.actor_critic import ActorCritic
+from rltrain.settings.algos import PPOSettings
+
+Rows = NDArray[Any]
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """Normalised log-probabilities `[N, A]`."""
+    shifted: Floats = logits - logits.max(-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return shifted
+
+
+class NumpyActorCritic:
+    """`ActorCritic` on arrays: the same functions, over the same parameters."""
+
+    def __init__(self, networks: ActorCritic) -> None:
+        flat = flatten(networks)
+        actor, critic = linear_layers(networks.actor), linear_layers(networks.critic)
+        assert actor is not None
+        assert critic is not None
+        self.discrete = networks.discrete
+        self.actor = NumpyMLP(actor, flat)
+        self.critic = NumpyMLP(critic, flat)
+        if not self.discrete:
+            self.log_std: Floats = networks.log_std.detach().numpy()
+
+    def value(self, x: Floats) -> Floats:
+        return self.critic.forward(x)[:, 0]
+
+    def sample(self, x: Floats, noise: Floats) -> tuple[Rows, Floats, Floats]:
+        output, value = self.actor.forward(x), self.value(x)
+        if not self.discrete:
+            action = output + np.exp(self.log_std) * noise
+            return action, self.gaussian_log_prob(output, action), value
+        log_probs = log_softmax(output)
+        cumulative = np.exp(log_probs).cumsum(-1)
+        picked = (cumulative <= noise[:, None] * cumulative[:, -1:]).sum(-1)
+        picked = np.minimum(picked, log_probs.shape[1] - 1)
+        return picked, log_probs[np.arange(len(picked)), picked], value
+
+    def mode(self, x: Floats) -> Rows:
+        output = self.actor.forward(x)
+        return output.argmax(-1) if self.discrete else output
+
+    def gaussian_log_prob(self, mean: Rows, action: Rows) -> Floats:
+        z = (action - mean) * np.exp(-self.log_std)
+        log_prob: Floats = -(0.5 * np.square(z) + self.log_std + _HALF_LOG_2PI).sum(-1)
+        return log_prob
+
+
+class NumpyPPOLearner:
+    """`rltrain.algos.ppo.PPOLearner`, its gradients worked out by hand."""
+
+    def __init__(
+        self, networks: ActorCritic, optimizer: torch.optim.Optimizer, settings: PPOSettings
+    ) -> None:
+        self.settings = settings
+        self.flat = flatten(networks)
+        self.adam = FlatAdam(optimizer, self.flat)
+        self.networks = NumpyActorCritic(networks)
+        if not networks.discrete:
+            self._log_std_gradient = self.flat.gradient(networks.log_std)
+
+    def begin(
+        self, x: Floats, action: Rows, old_log_prob: Floats, advantage: Floats, target: Floats
+    ) -> None:
+        self._batch = (x, action, old_log_prob, advantage, target)
+        self.adam.bind()
+
+    def end(self) -> None:
+        self.adam.publish()
+
+    def step(self, rows: Rows, clip_range: float) -> tuple[float, ...]:
+        s, networks = self.settings, self.networks
+        x, action, old_log_prob, advantage, target = (column[rows] for column in self._batch)
+        n = len(x)
+        if s.normalize_advantage and n > 1:
+            advantage = advantage - advantage.mean()
+            advantage /= advantage.std(ddof=1) + 1e-8
+
+        output = networks.actor.forward(x)
+        if networks.discrete:
+            log_probs = log_softmax(output)
+            probs = np.exp(log_probs)
+            index = np.arange(n)
+            log_prob = log_probs[index, action]
+            entropies = -(probs * log_probs).sum(-1)
+            entropy = float(entropies.mean())
+        else:
+            log_prob = networks.gaussian_log_prob(output, action)
+            entropy = float((networks.log_std + 0.5 + _HALF_LOG_2PI).sum())
+        log_ratio = log_prob - old_log_prob
+        ratio = np.exp(log_ratio)
+        clipped = np.clip(ratio, 1 - clip_range, 1 + clip_range)
+        plain = ratio * advantage
+        policy_loss = -float(np.minimum(plain, clipped * advantage).mean())
+        values = networks.critic.forward(x)[:, 0]
+        error = values - target
+        value_loss = float(np.dot(error, error)) / n
+        loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
+
+        # d loss / d log π(a): −ρ A / N where the clip does not hold it
+        slope = np.where(plain <= clipped * advantage, plain, 0)
+        slope *= -1 / n
+        if networks.discrete:
+            gradient = probs * -slope[:, None]
+            gradient[index, action] += slope
+            if s.ent_coef:
+                gradient += s.ent_coef / n * probs * (log_probs + entropies[:, None])
+        else:
+            inverse = np.exp(-networks.log_std)
+            z = (action - output) * inverse
+            gradient = slope[:, None] * z * inverse
+            self._log_std_gradient[...] = slope @ (np.square(z) - 1) - s.ent_coef
+        networks.actor.backward(gradient)
+        networks.critic.backward((2 * s.vf_coef / n * error)[:, None])
+        self.adam.descend(loss, "train/loss", s.max_grad_norm)
+
+        kl = float((np.expm1(log_ratio) - log_ratio).mean())
+        outside = float((np.abs(ratio - 1) > clip_range).mean())
+        return loss, policy_loss, value_loss, -entropy, kl, outside

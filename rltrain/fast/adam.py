@@ -1,0 +1,103 @@
+"""Adam and gradient clipping on flat arrays, sharing torch's optimiser state.
+
+Legend: P parameters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from rltrain.core.errors import TrainingError
+from rltrain.fast.mlp import FlatParameters, Floats
+
+
+def can_share(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimiser is one whose step `FlatAdam` knows."""
+    if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
+        return False
+    group = optimizer.param_groups[0]
+    return not (group["weight_decay"] or group["amsgrad"] or group["maximize"])
+
+
+class FlatAdam:
+    """The step of torch.optim.Adam (Kingma & Ba 2015), on the flat arrays of a module.
+
+    The moments are views that torch's optimiser holds as its own state, so that its
+    `state_dict` is true after `publish`. `bind` comes before the steps of an update: it
+    takes over what `load_state_dict` put there.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters) -> None:
+        self.optimizer = optimizer
+        self.flat = flat
+        self.first: Floats = np.zeros_like(flat.values)
+        self.second: Floats = np.zeros_like(flat.values)
+        self.count = 0
+        self._scratch: Floats = np.empty_like(flat.values)
+        self._views = [
+            (
+                torch.from_numpy(self.first[part]).view_as(p),
+                torch.from_numpy(self.second[part]).view_as(p),
+            )
+            for p in flat.parameters
+            for part in (flat.slices[id(p)],)
+        ]
+
+    def bind(self) -> None:
+        """Makes torch's state the views of this one, after copying what it holds."""
+        for parameter, (first, second) in zip(self.flat.parameters, self._views, strict=True):
+            state = self.optimizer.state[parameter]
+            if state.get("exp_avg") is first:
+                continue
+            if state:
+                first.copy_(state["exp_avg"])
+                second.copy_(state["exp_avg_sq"])
+                self.count = int(state["step"])
+            state["step"] = torch.tensor(float(self.count))
+            state["exp_avg"], state["exp_avg_sq"] = first, second
+
+    def publish(self) -> None:
+        """Tells torch's state how many steps were taken."""
+        for parameter in self.flat.parameters:
+            self.optimizer.state[parameter]["step"].fill_(self.count)
+
+    def descend(self, loss: float, name: str, max_norm: float) -> None:
+        """Clips the gradient to `max_norm` and steps, as `rltrain.algos.base.descend` does.
+
+        Raises:
+            TrainingError: the loss or the gradient is no number; no step was taken.
+        """
+        if not math.isfinite(loss):
+            raise TrainingError(f"{name} is {loss}; the update was not applied.")
+        gradient = self.flat.gradients
+        norm = math.sqrt(float(np.dot(gradient, gradient)))
+        if not math.isfinite(norm):
+            raise TrainingError(
+                f"the gradient is no number, though {name} is {loss:.4g}; the update was not"
+                " applied."
+            )
+        if norm + 1e-6 > max_norm:
+            gradient *= max_norm / (norm + 1e-6)
+        self._step()
+
+    def _step(self) -> None:
+        group = self.optimizer.param_groups[0]
+        beta1, beta2 = group["betas"]
+        self.count += 1
+        gradient, scratch = self.flat.gradients, self._scratch
+        np.multiply(gradient, 1 - beta1, out=scratch)
+        self.first *= beta1
+        self.first += scratch
+        np.multiply(gradient, gradient, out=scratch)
+        scratch *= 1 - beta2
+        self.second *= beta2
+        self.second += scratch
+        np.sqrt(self.second, out=scratch)
+        scratch /= math.sqrt(1 - beta2**self.count)
+        scratch += group["eps"]
+        np.divide(self.first, scratch, out=scratch)
+        scratch *= group["lr"] / (1 - beta1**self.count)
+        self.flat.values -= scratch

@@ -1,0 +1,223 @@
+"""NumPy's acting, losses, gradients and steps equal torch's, on random inputs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from rltrain import fast
+from rltrain.algos.dqn import DQNLearner
+from rltrain.algos.ppo import PPOLearner
+from rltrain.core.errors import TrainingError
+from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
+from rltrain.fast.mlp import NumpyMLP, flatten, linear_layers
+from rltrain.fast.q_network import NumpyDQNLearner
+from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.mlp import MLP, with_head
+from rltrain.settings.networks import MLPSettings
+from rltrain.settings.run import build_run
+
+N, D, A = 17, 5, 3
+ACTIONS = {"discrete": spaces.Discrete(A), "box": spaces.Box(-1, 1, (A,), np.float32)}
+
+
+def body(activation: str, sizes: tuple[int, ...] = (16, 8)) -> Any:
+    return lambda size: MLP(MLPSettings("mlp", sizes, activation, "orthogonal"), size)  # type: ignore[arg-type]
+
+
+def rows(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def close(a: Any, b: Any) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=2e-5, atol=2e-6)
+
+
+def adam(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.Adam(module.parameters(), lr=1e-2, betas=(0.8, 0.95), eps=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("sizes", [(), (16,), (16, 8)])
+def test_forward_and_backward(activation: str, sizes: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    module = with_head(body(activation, sizes)(D), A, 1.0)
+    layers = linear_layers(module)
+    assert layers is not None
+    flat = flatten(module)
+    net = NumpyMLP(layers, flat)
+    x, weights = rows(N, D), rows(N, A, seed=1)
+    output = module(torch.from_numpy(x))
+    close(net.forward(x), output.detach())
+    (output * torch.from_numpy(weights)).sum().backward()
+    net.backward(weights)
+    for parameter in module.parameters():
+        assert parameter.grad is not None
+        close(flat.gradient(parameter), parameter.grad)
+
+
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_acting(kind: str) -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(body("tanh"), D, ACTIONS[kind], -0.5)
+    nn.init.normal_(networks.actor[1].weight)
+    reference, numpy = fast.TorchActor(networks), NumpyActorCritic(networks)
+    x = rows(N, D)
+    noise = rows(N, A) if kind == "box" else np.random.default_rng(1).random(N, np.float32)
+    for a, b in zip(reference.sample(x, noise), numpy.sample(x, noise), strict=True):
+        close(a, b)
+    close(reference.mode(x), numpy.mode(x))
+    close(reference.value(x), numpy.value(x))
+
+
+def ppo_settings(compose: Any, *overrides: str) -> Any:
+    return build_run(compose("env=CartPole-v1", "tuned=none", *overrides)).algo
+
+
+@pytest.mark.parametrize("kind", ACTIONS)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["algo.ent_coef=0.1", "algo.normalize_advantage=false"],
+        ["algo.max_grad_norm=0.01", "algo.vf_coef=1.5"],
+    ],
+)
+def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(body("tanh"), D, ACTIONS[kind], -0.5)
+    nn.init.normal_(networks.actor[1].weight, std=0.5)
+    other = copy.deepcopy(networks)
+    optimizers = adam(networks), adam(other)
+    settings = ppo_settings(compose, *overrides)
+    learners = (
+        PPOLearner(networks, optimizers[0], settings),
+        NumpyPPOLearner(other, optimizers[1], settings),
+    )
+    x, noise = rows(64, D), rows(64, A, seed=3)
+    if kind == "discrete":
+        noise = np.random.default_rng(3).random(64, np.float32)
+    action, log_prob, value = fast.TorchActor(networks).sample(x, noise)
+    # Old log-probabilities that differ, so that some ratios are clipped on either side.
+    columns = (x, action, log_prob + 0.3 * rows(64, seed=4), rows(64, seed=5), value + rows(64))
+    for learner in learners:
+        learner.begin(*columns)
+    for step in range(6):
+        index = np.random.default_rng(step).permutation(64)[:N]
+        reference, fast_terms = (learner.step(index, 0.2) for learner in learners)
+        close([float(t) for t in reference], fast_terms)
+        assert 0 < fast_terms[-1] < 1  # some were clipped, some not
+    for learner in learners:
+        learner.end()
+    for a, b in zip(networks.parameters(), other.parameters(), strict=True):
+        close(a.detach(), b.detach())
+    same_state(*optimizers)
+
+
+def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
+    one, two = a.state_dict()["state"], b.state_dict()["state"]
+    assert one.keys() == two.keys()
+    for index in one:
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            close(one[index][name], two[index][name])
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_dqn_steps(compose: Any, activation: str) -> None:
+    torch.manual_seed(0)
+    network = with_head(body(activation)(D), A, None)
+    target = with_head(body(activation)(D), A, None)
+    pair = copy.deepcopy(network), copy.deepcopy(target)
+    optimizers = adam(network), adam(pair[0])
+    settings = ppo_settings(compose, "algo=dqn", "algo.tau=0.3", "algo.max_grad_norm=0.2")
+    learners = (
+        DQNLearner(network, target, optimizers[0], settings),
+        NumpyDQNLearner(*pair, optimizers[1], settings),
+    )
+    rng = np.random.default_rng(0)
+    for learner in learners:
+        learner.begin()
+    for step in range(6):
+        columns = (
+            rows(N, D, seed=step),
+            rng.integers(A, size=N),
+            3 * rows(N, seed=step + 50),  # errors inside and outside Huber's threshold
+            rng.integers(2, size=N).astype(np.float32),
+            rows(N, D, seed=step + 100),
+        )
+        reference, fast_terms = (learner.step(*columns) for learner in learners)
+        close([float(t) for t in reference], fast_terms)
+        for learner in learners:
+            learner.update_target()
+    for learner in learners:
+        learner.end()
+    for one, two in ((network, pair[0]), (target, pair[1])):
+        for a, b in zip(one.parameters(), two.parameters(), strict=True):
+            close(a.detach(), b.detach())
+    same_state(*optimizers)
+
+
+def test_a_loaded_state_is_taken_over(compose: Any) -> None:
+    """Three steps, a save and a load into fresh objects, three more: as six in one go."""
+    settings = ppo_settings(compose)
+
+    def make() -> tuple[ActorCritic, torch.optim.Optimizer, NumpyPPOLearner]:
+        torch.manual_seed(0)
+        networks = ActorCritic(body("tanh"), D, ACTIONS["discrete"], 0.0)
+        optimizer = adam(networks)
+        return networks, optimizer, NumpyPPOLearner(networks, optimizer, settings)
+
+    columns = (rows(8, D), np.zeros(8, np.int64), rows(8), rows(8, seed=1), rows(8, seed=2))
+    whole, _, learner = make()
+    learner.begin(*columns)
+    for _ in range(6):
+        learner.step(np.arange(8), 0.2)
+    halved, optimizer, learner = make()
+    for _ in range(2):
+        learner.begin(*columns)
+        for _ in range(3):
+            learner.step(np.arange(8), 0.2)
+        learner.end()
+        saved = copy.deepcopy((halved.state_dict(), optimizer.state_dict()))
+        halved, optimizer, learner = make()
+        halved.load_state_dict(saved[0])
+        optimizer.load_state_dict(saved[1])
+    for a, b in zip(whole.parameters(), halved.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_numbers_that_are_none_are_not_applied(compose: Any) -> None:
+    networks = ActorCritic(body("tanh"), D, ACTIONS["discrete"], 0.0)
+    learner = NumpyPPOLearner(networks, adam(networks), ppo_settings(compose))
+    before = [p.clone() for p in networks.parameters()]
+    bad = rows(8)
+    bad[3] = np.nan
+    learner.begin(rows(8, D), np.zeros(8, np.int64), rows(8), rows(8), bad)
+    with pytest.raises(TrainingError, match=r"train/loss is nan; the update was not applied"):
+        learner.step(np.arange(8), 0.2)
+    assert all(torch.equal(a, b) for a, b in zip(before, networks.parameters(), strict=True))
+
+
+def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
+    settings = ppo_settings(compose)
+    known = ActorCritic(body("tanh"), D, ACTIONS["discrete"], 0.0)
+    unknown = ActorCritic(body("gelu"), D, ACTIONS["discrete"], 0.0)
+    sgd = torch.optim.SGD(known.parameters(), lr=0.1)
+    decayed = torch.optim.Adam(known.parameters(), weight_decay=0.1)
+
+    def learner(networks: ActorCritic, optimizer: torch.optim.Optimizer, kernels: str) -> type:
+        return type(fast.choose(PPOLearner, kernels, networks, optimizer, settings))
+
+    assert learner(known, adam(known), "numpy") is NumpyPPOLearner
+    assert learner(known, adam(known), "torch") is PPOLearner
+    assert learner(known, sgd, "numpy") is PPOLearner
+    assert learner(known, decayed, "numpy") is PPOLearner
+    assert learner(unknown, adam(unknown), "numpy") is PPOLearner
+    assert isinstance(fast.actor_critic(unknown, "numpy"), fast.TorchActor)
+    assert isinstance(fast.actor_critic(known, "torch"), fast.TorchActor)

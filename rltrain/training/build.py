@@ -18,6 +18,7 @@ from rltrain.core.seeding import seed_everything
 from rltrain.core.spaces import size_of
 from rltrain.envs.make import make_env
 from rltrain.envs.vector import Env, VectorEnv
+from rltrain.fast.startup import spare_dynamo
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 
@@ -48,6 +49,9 @@ def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:
     )
     device = choose_device(run.device, parameters)
     choose_threads(run.num_threads, parameters)
+    kernels = choose_kernels(run.kernels, device, parameters)
+    if kernels == "numpy":
+        spare_dynamo()
     seed_everything(run.seed)
     parts = Parts(
         observation_space=envs.observation_space,
@@ -57,7 +61,7 @@ def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:
         device=device,
         network=network,
         optimizer=functools.partial(_optimizer, run),
-        kernels=choose_kernels(run.kernels, device, parameters),
+        kernels=kernels,
     )
     algorithm: Algorithm = entry.load()(run.algo, parts)
     return algorithm

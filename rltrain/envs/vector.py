@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rltrain.core.errors import EnvError
 from rltrain.core.seeding import derive
 from rltrain.core.spaces import dtype_of
-from rltrain.envs import snapshot
+from rltrain.envs import batched, snapshot
 
 Env = gym.Env[Any, Any]
 Rows = NDArray[Any]
@@ -60,9 +60,17 @@ class VectorEnv:
         EnvError: an environment breaks its declared space, or returns what is no number.
     """
 
-    def __init__(self, make: Callable[[], Env], num_envs: int, seed: int, *stream: str) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Env],
+        num_envs: int,
+        seed: int,
+        *stream: str,
+        batch: bool = True,
+    ) -> None:
         self._make = make
         self.envs = [make() for _ in range(num_envs)]
+        self._batch = batched.batch(self.envs) if batch else None
         self.num_envs = num_envs
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
@@ -88,20 +96,19 @@ class VectorEnv:
         for i, env in enumerate(self.envs):
             first, _ = env.reset(seed=derive(self._seed, *self._stream, i, at))
             obs[i] = self._checked(first, i)
+            if self._batch is not None:
+                self._batch.pull(i)
         self._check_finite(obs)
         self.obs = obs
         return obs
 
     def step(self, actions: Rows) -> VectorStep:
         """Steps every environment with its row of `actions`."""
-        commands = self._commands(actions)
-        obs = np.empty_like(self.obs)
-        reward = np.empty(self.num_envs, np.float64)
-        terminated = np.empty(self.num_envs, np.bool_)
-        truncated = np.empty(self.num_envs, np.bool_)
-        for i, (env, command) in enumerate(zip(self.envs, commands, strict=True)):
-            after, reward[i], terminated[i], truncated[i], _ = env.step(command)
-            obs[i] = self._checked(after, i)
+        self._check_actions(actions)
+        if self._batch is not None:
+            obs, reward, terminated, truncated = self._batch.step(actions)
+        else:
+            obs, reward, terminated, truncated = self._step_each(actions)
         self._check_finite(obs, "after step {} of its episode")
         if not np.isfinite(reward).all():
             i = int(np.flatnonzero(~np.isfinite(reward))[0])
@@ -124,6 +131,16 @@ class VectorEnv:
             obs, successor, reward.astype(np.float32), terminated, truncated, episodes
         )
 
+    def _step_each(self, actions: Rows) -> tuple[Rows, Rows, Rows, Rows]:
+        obs = np.empty_like(self.obs)
+        reward = np.empty(self.num_envs, np.float64)
+        terminated = np.empty(self.num_envs, np.bool_)
+        truncated = np.empty(self.num_envs, np.bool_)
+        for i, (env, command) in enumerate(zip(self.envs, self._commands(actions), strict=True)):
+            after, reward[i], terminated[i], truncated[i], _ = env.step(command)
+            obs[i] = self._checked(after, i)
+        return obs, reward, terminated, truncated
+
     def reset_one(self, i: int) -> None:
         """Drops the episode of environment `i` and begins another."""
         self.obs = self.obs.copy()
@@ -135,16 +152,19 @@ class VectorEnv:
         obs[i] = self._checked(first, i)
         self.returns[i] = 0
         self.lengths[i] = 0
+        if self._batch is not None:
+            self._batch.pull(i)
+
+    def _check_actions(self, actions: Rows) -> None:
+        expected = (self.num_envs, *(self.action_space.shape or ()))
+        if actions.shape != expected:
+            raise EnvError(f"{self.name} takes actions of shape {expected}, not {actions.shape}.")
 
     def _commands(self, actions: Rows) -> list[Any]:
         space = self.action_space
-        expected = (self.num_envs, *(space.shape or ()))
-        if actions.shape != expected:
-            raise EnvError(f"{self.name} takes actions of shape {expected}, not {actions.shape}.")
         if isinstance(space, spaces.Box):
             return list(np.clip(actions, space.low, space.high).astype(space.dtype))
-        indices: list[int] = (actions + getattr(space, "start", 0)).tolist()
-        return indices
+        return list(actions + getattr(space, "start", 0))
 
     def _checked(self, obs: Any, i: int) -> Any:
         if self._box:
@@ -191,6 +211,8 @@ class VectorEnv:
 
         Without it the state is exact right after `restart` only, which loading repeats.
         """
+        if self._batch is not None:
+            self._batch.push()
         return {
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
@@ -205,6 +227,9 @@ class VectorEnv:
             return
         for env, saved in zip(self.envs, state["envs"], strict=True):
             snapshot.restore(env, saved)
+        if self._batch is not None:
+            for i in range(self.num_envs):
+                self._batch.pull(i)
         self.returns[:] = state["returns"]
         self.lengths[:] = state["lengths"]
         self.obs = state["obs"].copy()

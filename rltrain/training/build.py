@@ -35,7 +35,8 @@ def env_factory(run: RunSettings, **overrides: Any) -> Callable[[], Env]:
 
 
 def build_envs(run: RunSettings) -> VectorEnv:
-    return VectorEnv(env_factory(run), run.env.num_envs, run.seed, "environments")
+    make, env = env_factory(run), run.env
+    return VectorEnv(make, env.num_envs, run.seed, "environments", batch=env.batched)
 
 
 def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:

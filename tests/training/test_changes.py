@@ -29,6 +29,7 @@ FIXED = {
     "network.hidden_sizes": [8],
     "optimizer.eps": 1e-3,
     "plugins": ["mine"],
+    "kernels": "torch",
 }
 NEUTRAL = {"output_dir": "elsewhere", "run_name": "other", "tuned": "ppo/CartPole-v1"}
 
@@ -47,6 +48,7 @@ def saved() -> dict[str, Any]:
         "env": {"id": "CartPole-v1", "num_envs": 8, "kwargs": {}},
         "network": {"name": "mlp", "hidden_sizes": [64, 64]},
         "optimizer": {"name": "adam", "eps": 1e-5},
+        "kernels": "auto",
         "plugins": [],
         "output_dir": "outputs",
         "run_name": None,

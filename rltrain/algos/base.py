@@ -21,7 +21,7 @@ from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 
-Metrics = Mapping[str, Tensor | float]
+Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
 PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
 
 
@@ -86,8 +86,8 @@ class Algorithm(Stateful, ABC):
     def update(self, progress: Progress) -> Metrics:
         """Learns from the memory, and counts its optimiser steps in `progress.updates`.
 
-        Metrics that are tensors stay so until a row is logged, which holds their mean since
-        the last one; of plain numbers it holds the newest.
+        Metrics that are tensors or arrays stay so until a row is logged, which holds their
+        mean since the last one; of plain numbers it holds the newest.
 
         Raises:
             TrainingError: a loss or a gradient is no number; nothing was changed by it.
@@ -98,12 +98,11 @@ class Algorithm(Stateful, ABC):
         self.memory.end_episodes()
 
 
-def means(history: list[Any]) -> list[Tensor]:
-    """The mean of each column of rows of numbers or tensors, as tensors."""
-    rows = [
-        torch.stack(row) if isinstance(row[0], Tensor) else torch.tensor(row) for row in history
-    ]
-    return list(torch.stack(rows).mean(0))
+def means(history: list[Any]) -> list[Any]:
+    """The mean of each column of rows of tensors, as tensors, or of numbers, as arrays."""
+    if isinstance(history[0][0], Tensor):
+        return list(torch.stack([torch.stack(row) for row in history]).mean(0))
+    return [np.asarray(mean) for mean in np.mean(history, 0)]
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

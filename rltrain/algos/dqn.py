@@ -51,10 +51,14 @@ class DQNPolicy(Policy):
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        greedy = self.q_values(self.inputs.array(obs)).argmax(-1)
-        if explore:
-            greedy = epsilon_greedy(greedy, self.num_actions, self.epsilon, rng)
-        return greedy, state, {}
+        def greedy() -> Rows:
+            best: Rows = self.q_values(self.inputs.array(obs)).argmax(-1)
+            return best
+
+        if not explore:
+            return greedy(), state, {}
+        action = epsilon_greedy(greedy, len(obs), self.num_actions, self.epsilon, rng)
+        return action, state, {}
 
 
 class DQNLearner:
@@ -75,9 +79,6 @@ class DQNLearner:
 
     def begin(self) -> None:
         """Nothing to do: torch's optimiser holds its own state."""
-
-    def end(self) -> None:
-        """Nothing to do either."""
 
     def step(self, *columns: Rows) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns the loss and the mean of Q(s, a).
@@ -160,7 +161,6 @@ class DQN(Algorithm):
         set_learning_rate(self.optimizer, rate)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
-        self.learner.end()
         if history:
             progress.updates += len(history)
             loss, value = means(history)

@@ -115,9 +115,6 @@ class PPOLearner:
         terms = (loss, policy_loss, value_loss, entropy_loss, kl, clipped)
         return tuple(term.detach() for term in terms)
 
-    def end(self) -> None:
-        """Nothing to do: torch's optimiser holds its own state."""
-
 
 class PPO(Algorithm):
     """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps.
@@ -186,7 +183,6 @@ class PPO(Algorithm):
                 kls = [float(row[METRICS.index("approx_kl")]) for row in history[first:]]
                 if np.mean(kls) > 1.5 * s.target_kl:
                     break
-        self.learner.end()
 
         self.policy.inputs.observe(obs)
         rollout.rewind()

@@ -33,10 +33,14 @@ class TablePolicy(Policy):
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        greedy = self.table[obs].argmax(-1)
-        if explore:
-            greedy = epsilon_greedy(greedy, self.table.shape[1], self.epsilon, rng)
-        return greedy, state, {}
+        def greedy() -> Rows:
+            best: Rows = self.table[obs].argmax(-1)
+            return best
+
+        if not explore:
+            return greedy(), state, {}
+        action = epsilon_greedy(greedy, len(obs), self.table.shape[1], self.epsilon, rng)
+        return action, state, {}
 
 
 class QLearning(Algorithm):

@@ -82,6 +82,8 @@ class VectorEnv:
         self._box = isinstance(self.observation_space, spaces.Box)
         self._floats = self._dtype.kind == "f"
         self._start = int(getattr(self.observation_space, "start", 0))
+        self._first_action = int(getattr(self.action_space, "start", 0))
+        self._action_shape = (num_envs, *(self.action_space.shape or ()))
         self.returns = np.zeros(num_envs)
         self.lengths = np.zeros(num_envs, np.int64)
         self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
@@ -156,15 +158,16 @@ class VectorEnv:
             self._batch.pull(i)
 
     def _check_actions(self, actions: Rows) -> None:
-        expected = (self.num_envs, *(self.action_space.shape or ()))
-        if actions.shape != expected:
-            raise EnvError(f"{self.name} takes actions of shape {expected}, not {actions.shape}.")
+        if actions.shape != self._action_shape:
+            raise EnvError(
+                f"{self.name} takes actions of shape {self._action_shape}, not {actions.shape}."
+            )
 
     def _commands(self, actions: Rows) -> list[Any]:
         space = self.action_space
         if isinstance(space, spaces.Box):
             return list(np.clip(actions, space.low, space.high).astype(space.dtype))
-        return list(actions + getattr(space, "start", 0))
+        return list(actions + self._first_action if self._first_action else actions)
 
     def _checked(self, obs: Any, i: int) -> Any:
         if self._box:

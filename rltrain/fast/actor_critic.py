@@ -85,9 +85,6 @@ class NumpyPPOLearner:
         self._batch = (x, action, old_log_prob, advantage, target)
         self.adam.bind()
 
-    def end(self) -> None:
-        self.adam.publish()
-
     def step(self, rows: Rows, clip_range: float) -> tuple[float, ...]:
         s, networks = self.settings, self.networks
         x, action, old_log_prob, advantage, target = (column[rows] for column in self._batch)

@@ -26,7 +26,7 @@ class FlatAdam:
     """The step of torch.optim.Adam (Kingma & Ba 2015), on the flat arrays of a module.
 
     The moments are views that torch's optimiser holds as its own state, so that its
-    `state_dict` is true after `publish`. `bind` comes before the steps of an update: it
+    `state_dict` is true. `bind` comes before the steps of an update: it
     takes over what `load_state_dict` put there.
     """
 
@@ -37,6 +37,7 @@ class FlatAdam:
         self.second: Floats = np.zeros_like(flat.values)
         self.count = 0
         self._scratch: Floats = np.empty_like(flat.values)
+        optimizer.register_state_dict_pre_hook(self._publish)
         self._views = [
             (
                 torch.from_numpy(self.first[part]).view_as(p),
@@ -59,10 +60,11 @@ class FlatAdam:
             state["step"] = torch.tensor(float(self.count))
             state["exp_avg"], state["exp_avg_sq"] = first, second
 
-    def publish(self) -> None:
-        """Tells torch's state how many steps were taken."""
+    def _publish(self, optimizer: torch.optim.Optimizer) -> None:
+        """Tells torch's state how many steps were taken, before it is saved."""
         for parameter in self.flat.parameters:
-            self.optimizer.state[parameter]["step"].fill_(self.count)
+            if "step" in self.optimizer.state[parameter]:
+                self.optimizer.state[parameter]["step"].fill_(self.count)
 
     def descend(self, loss: float, name: str, max_norm: float) -> None:
         """Clips the gradient to `max_norm` and steps, as `rltrain.algos.base.descend` does.

@@ -47,9 +47,6 @@ class NumpyDQNLearner:
     def begin(self) -> None:
         self.adam.bind()
 
-    def end(self) -> None:
-        self.adam.publish()
-
     def step(
         self, x: Floats, action: Floats, reward: Floats, terminated: Floats, successor: Floats
     ) -> tuple[float, float]:

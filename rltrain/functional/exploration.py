@@ -5,6 +5,7 @@ Legend: B environments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,17 @@ from numpy.typing import NDArray
 
 
 def epsilon_greedy(
-    greedy: NDArray[Any], num_actions: int, epsilon: float, rng: np.random.Generator
+    greedy: Callable[[], NDArray[Any]],
+    count: int,
+    num_actions: int,
+    epsilon: float,
+    rng: np.random.Generator,
 ) -> NDArray[Any]:
-    """The greedy actions `[B]`, each with probability ε replaced by one drawn uniformly."""
-    explore = rng.random(len(greedy)) < epsilon
-    return np.where(explore, rng.integers(num_actions, size=len(greedy)), greedy)
+    """Greedy actions `[B]`, each with probability ε replaced by one drawn uniformly.
+
+    `greedy` computes them, and is not asked where none of the `count` = B is wanted; what
+    is drawn from `rng` is the same either way.
+    """
+    explore = rng.random(count) < epsilon
+    drawn = rng.integers(num_actions, size=count)
+    return drawn if explore.all() else np.where(explore, drawn, greedy())

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 
 from rltrain.algos.base import Metrics
@@ -43,8 +44,9 @@ class MetricLog(Stateful):
     def add(self, metrics: Metrics, episodes: Iterable[Episode]) -> None:
         """Takes in an update's metrics and the episodes that finished."""
         for name, value in metrics.items():
-            if isinstance(value, torch.Tensor):
-                self.sums[name] = self.sums.get(name, 0.0) + value.detach()
+            if isinstance(value, torch.Tensor | np.ndarray):
+                value = value.detach() if isinstance(value, torch.Tensor) else value
+                self.sums[name] = self.sums.get(name, 0.0) + value
                 self.counts[name] = self.counts.get(name, 0) + 1
             else:
                 self.latest[name] = value

@@ -113,8 +113,6 @@ def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
         reference, fast_terms = (learner.step(index, 0.2) for learner in learners)
         close([float(t) for t in reference], fast_terms)
         assert 0 < fast_terms[-1] < 1  # some were clipped, some not
-    for learner in learners:
-        learner.end()
     for a, b in zip(networks.parameters(), other.parameters(), strict=True):
         close(a.detach(), b.detach())
     same_state(*optimizers)
@@ -155,8 +153,6 @@ def test_dqn_steps(compose: Any, activation: str) -> None:
         close([float(t) for t in reference], fast_terms)
         for learner in learners:
             learner.update_target()
-    for learner in learners:
-        learner.end()
     for one, two in ((network, pair[0]), (target, pair[1])):
         for a, b in zip(one.parameters(), two.parameters(), strict=True):
             close(a.detach(), b.detach())
@@ -183,7 +179,6 @@ def test_a_loaded_state_is_taken_over(compose: Any) -> None:
         learner.begin(*columns)
         for _ in range(3):
             learner.step(np.arange(8), 0.2)
-        learner.end()
         saved = copy.deepcopy((halved.state_dict(), optimizer.state_dict()))
         halved, optimizer, learner = make()
         halved.load_state_dict(saved[0])

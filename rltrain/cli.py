@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> int:
         "describe": _describe,
         "plot": _plot,
     }
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
         print(HELP, end="")
         return OK
     if arguments[0] in ("--version", "version"):
@@ -87,6 +87,10 @@ def run(arguments: list[str]) -> int:
         return OK
     if arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
+    if "-sc" in arguments and _complete_command():
+        return OK
+    if arguments[0] == "resume":
+        raise UserError(f"Write resume={' '.join(arguments[1:2]) or 'latest'}, with =.")
     if arguments[0].isalpha():
         raise UserError(
             f"{arguments[0]!r} is no command.{did_you_mean(arguments[0], [*commands, 'help'])}"
@@ -141,6 +145,17 @@ def _describe(arguments: list[str]) -> int:
     return catalog.show_description(arguments)
 
 
+def _complete_command() -> bool:
+    """Completes the commands of ours, which Hydra does not know; whether there was one."""
+    line = os.environ.get("COMP_LINE", "").split(" ")[1:]
+    if not line or line[0] not in ("eval", "list", "describe", "plot"):
+        return False
+    from rltrain.reports import catalog
+
+    print(" ".join(catalog.completions(line)))
+    return True
+
+
 def _plot(arguments: list[str]) -> int:
     from rltrain.reports import curves
 
@@ -173,7 +188,7 @@ def _summarize(outcome: Any) -> int:
 
     folder = outcome.folder
     score = "not evaluated" if outcome.score is None else f"{outcome.score:.1f}"
-    best = "" if outcome.best is None else f" (best on the way {outcome.best:.1f})"
+    best = "" if outcome.best in (None, outcome.score) else f" (best on the way {outcome.best:.1f})"
     print(
         f"\nscore     {score}{best}\n"
         f"steps     {outcome.steps:,} in {duration(outcome.seconds)}\n"

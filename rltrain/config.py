@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,9 +30,9 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir, user_config_dir
@@ -84,27 +84,34 @@ class GymnasiumSource(ConfigSource):
         return [i.removeprefix(prefix) for i in ids.registered() if i.startswith(prefix)]
 
 
-class _GymnasiumLast(list[Any]):
-    """A search path in which folders that are added later stand before our source."""
+class _UsersFirst(list[Any]):
+    """A search path in which a user's folders stand before rltrain's, and ids come last."""
 
     def append(self, element: Any) -> None:
-        ours = [i for i, e in enumerate(self) if e.path == "gymnasium://"]
-        if ours and element.provider.startswith("hydra.searchpath"):
-            self.insert(ours[0], element)
+        if element.provider.startswith("hydra.searchpath"):
+            self.insert(0, element)
         else:
             super().append(element)
+
+    def insert(self, index: Any, element: Any) -> None:
+        """A user's folder goes before rltrain's own, so that a file of the same name wins."""
+        first = next(i for i, e in enumerate(self) if e.provider == "main")
+        ours = next((i for i, e in enumerate(self) if e.path == "gymnasium://"), len(self))
+        # A config.yaml of another project must not take the place of rltrain's root.
+        root = Path(element.path.removeprefix("file://")) / "config.yaml"
+        super().insert(ours if root.exists() else first, element)
 
 
 class RltrainSearchPath(SearchPathPlugin):
     """Adds `./configs`, where there is one, and the environment ids."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        path = cast(Any, search_path)
+        path.config_search_path = _UsersFirst(path.config_search_path)
         folder = user_config_dir()
         if folder is not None:
-            search_path.append("working-directory", f"file://{folder}")
-        path = cast(Any, search_path)
-        path.config_search_path = _GymnasiumLast(path.config_search_path)
-        # Under this provider's name `--config-dir` is put before it.
+            path.config_search_path.insert(0, SearchPathElement("here", f"file://{folder}"))
+        # Under this provider's name Hydra finds the place of `--config-dir`.
         search_path.append("schema", "gymnasium://")
 
 
@@ -136,27 +143,33 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     Raises:
         UserError: the configuration does not compose.
     """
-    composed: list[Values] = []
+    composed: list[tuple[Values, Any]] = []
     SweepFolder.path = None
 
     def task(cfg: DictConfig) -> None:
-        state = HydraConfig.get()
-        values = to_values(cfg)
-        _check_preset(list(state.overrides.task), values)
-        if state.mode == RunMode.MULTIRUN:
-            job(values, Path(state.runtime.output_dir))
+        hydra_values = HydraConfig.get()
+        if hydra_values.mode == RunMode.MULTIRUN:
+            values = to_values(cfg) | {"tuned": _preset(hydra_values)}
+            job(values, Path(hydra_values.runtime.output_dir))
         else:
-            composed.append(values)
+            composed.append((to_values(cfg), hydra_values))
 
     _register(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-    sys.argv = [sys.argv[0], *map(_open_kwargs, arguments)]
+    typed, sys.argv = sys.argv, [sys.argv[0], *map(_open_kwargs, arguments)]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
         _drop_empty_sweep(SweepFolder.path)
         raise explain(error) from error
-    return Composed(composed[0] if composed else None, SweepFolder.path)
+    except OSError as error:
+        raise UserError(f"output_dir: {error.filename} cannot be written.") from error
+    finally:
+        sys.argv = typed
+    if not composed:
+        return Composed(None, SweepFolder.path)
+    values, hydra_values = composed[0]
+    return Composed(values | {"tuned": _preset(hydra_values)}, None)
 
 
 def _drop_empty_sweep(folder: Path | None) -> None:
@@ -173,19 +186,32 @@ def compose(overrides: list[str]) -> Values:
     _register(overrides)
     try:
         with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-            values = to_values(hydra.compose("config", [_open_kwargs(o) for o in overrides]))
+            opened = [_open_kwargs(o) for o in overrides]
+            cfg = hydra.compose("config", opened, return_hydra_config=True)
+            hydra_values = cfg.hydra
+            with open_dict(cfg):
+                del cfg["hydra"]
+            values = to_values(cfg)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise explain(error) from error
-    _check_preset(overrides, values)
-    return values
+    return values | {"tuned": _preset(hydra_values)}
 
 
-def _check_preset(overrides: list[str], values: Values) -> None:
-    """A preset that was asked for must be there; the one of the pair need not."""
-    for override in overrides:
-        key, _, name = override.partition("=")
-        if key == "tuned" and name != "none" and values["tuned"] is None:
-            raise UserError(f"tuned={name} is not known.{did_you_mean(name, choices('tuned'))}")
+def _preset(hydra_values: Any) -> str | None:
+    """The preset that was composed: the one of the pair where there is a file, or one asked for.
+
+    Raises:
+        UserError: the one that was asked for does not exist.
+    """
+    name = hydra_values.runtime.choices.get("tuned")
+    if name in (None, "none"):
+        return None
+    folders = [Path(s.path) for s in hydra_values.runtime.config_sources if s.schema == "file"]
+    if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in folders):
+        return str(name)
+    if any(o.startswith("tuned=") for o in hydra_values.overrides.task):
+        raise UserError(f"tuned={name} is not known.{did_you_mean(name, choices('tuned'))}")
+    return None
 
 
 def to_values(cfg: DictConfig) -> Values:
@@ -255,12 +281,17 @@ def _strip(override: str) -> str:
 
 def _open_kwargs(argument: str) -> str:
     """Constructor arguments are free-form: they need no + to be new."""
-    return f"++{argument}" if argument.startswith("env.kwargs.") else argument
+    return f"++{argument}" if argument.startswith(("env.kwargs.", "env.kwargs=")) else argument
 
 
 def explain(error: Exception) -> UserError:
     """What a user did wrong, in a sentence with the nearest valid choice."""
     text = str(error)
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return UserError(f"{mark.name}, line {mark.line + 1}: {error.problem}.")
+    if "Ambiguous value" in text:
+        return UserError(f"{text.splitlines()[0]} For a sweep over several values add -m.")
     if isinstance(error, OverrideParseException):
         return UserError(
             f"{error.override!r} cannot be read. Write key=value without spaces; put quotes"
@@ -282,7 +313,7 @@ def explain(error: Exception) -> UserError:
             prefix, dot, wrong = str(full_key).rpartition(".")
             near = did_you_mean(wrong, map(str, names), prefix + dot)
         else:
-            near = did_you_mean(path, _root_names())
+            near = "" if "." in path else did_you_mean(path, _root_names())
         return UserError(f"Unknown key {path}.{near}")
     return UserError(text.strip().splitlines()[0])
 

@@ -60,10 +60,14 @@ def test_a_folder_of_ones_own_adds_choices(in_tmp: Path, compose: Any) -> None:
     text = "defaults: [mlp, _self_]\nhidden_sizes: [7]\n"
     (in_tmp / "configs" / "network" / "tiny.yaml").write_text(text)
     (in_tmp / "configs" / "tuned" / "ppo").mkdir(parents=True)
-    preset = "# @package _global_\ntuned: mine\nalgo:\n  gamma: 0.5\n"
+    preset = "# @package _global_\nalgo:\n  gamma: 0.5\n"
     (in_tmp / "configs" / "tuned" / "ppo" / "MountainCar-v0.yaml").write_text(preset)
     run = build_run(compose("env=MountainCar-v0", "network=tiny"))
-    assert (run.network.hidden_sizes, run.algo.gamma, run.tuned) == ((7,), 0.5, "mine")
+    assert (run.network.hidden_sizes, run.algo.gamma, run.tuned) == (
+        (7,),
+        0.5,
+        "ppo/MountainCar-v0",
+    )
 
 
 @pytest.mark.parametrize(

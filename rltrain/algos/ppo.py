@@ -150,9 +150,11 @@ class PPO(Algorithm):
             self.returns_so_far[:] = 0
 
     def update(self, progress: Progress) -> Metrics:
-        s, rollout = self.settings, self.memory
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        clip_range = scheduled(s.clip_range, s.clip_range_schedule, progress.fraction)
+        s, rollout, networks = self.settings, self.memory, self.policy.networks
+        # Of the rollout's start: at its end the last update of a run would have a rate of 0.
+        fraction = progress.fraction_at(progress.steps - rollout.reward.size)
+        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
+        clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
 
         values = rollout.extras["value"]  # [T, B]
@@ -168,9 +170,11 @@ class PPO(Algorithm):
         returns = advantages + values
 
         obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
-        columns = (rollout.action, rollout.extras["log_prob"], advantages, returns)
+        samples = len(obs)
+        action = rollout.action.reshape(samples, *(() if networks.discrete else (-1,)))
+        per_sample = (rollout.extras["log_prob"], advantages, returns)
         self.learner.begin(
-            self.policy.inputs.array(obs), *(c.reshape(-1, *c.shape[2:]) for c in columns)
+            self.policy.inputs.array(obs), action, *(c.reshape(samples) for c in per_sample)
         )
         history: list[Any] = []
         for _ in range(s.n_epochs):

@@ -40,5 +40,7 @@ def size_of(space: gym.Space) -> int:
 
 def dtype_of(space: gym.Space) -> np.dtype:
     """The dtype that rows of this space are stored in."""
+    if isinstance(space, spaces.Discrete):
+        return np.dtype(np.int64)  # an index, whatever the space says
     assert space.dtype is not None
     return np.dtype(space.dtype)

@@ -48,7 +48,11 @@ class Progress(Stateful):
 
     @property
     def fraction(self) -> float:
-        return min(self.steps / self.schedule_total, 1.0)
+        return self.fraction_at(self.steps)
+
+    def fraction_at(self, steps: int) -> float:
+        """How far `steps` is on the way to the original total, within 0 and 1."""
+        return min(max(steps / self.schedule_total, 0.0), 1.0)
 
     def crossed(self, every: int) -> bool:
         """Whether a multiple of `every` steps was reached since the last look; never for 0."""

@@ -54,7 +54,7 @@ def _check_kwargs(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -
         module, _, name = entry.partition(":")
         try:
             entry = getattr(importlib.import_module(module), name)
-        except (ImportError, gym.error.DependencyNotInstalled):
+        except (ImportError, AttributeError, gym.error.DependencyNotInstalled):
             return  # making it says which package is missing
     parameters = inspect.signature(entry).parameters if callable(entry) else {}
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -98,6 +98,7 @@ def _roll(env: Env, actions: list[Any]) -> list[Any]:
         if terminated or truncated:
             row.append(copy.deepcopy(env.reset()[0]))
         rows.append(row)
+    rows.append(copy.deepcopy(env.reset()[0]))  # what draws at a reset may show there alone
     return rows
 
 
@@ -106,7 +107,8 @@ def _same(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    return bool(np.array_equal(a, b))
+    a, b = np.asarray(a), np.asarray(b)
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
 
 
 def _layers(env: Env) -> Iterator[Env]:

@@ -89,6 +89,12 @@ class VectorEnv:
         self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
         self.restarted_at = 0
 
+    def rebuild(self) -> None:
+        """Makes the environments anew, as a resumed process does."""
+        self.close()
+        self.envs = [self._make() for _ in self.envs]
+        self._batch = batched.batch(self.envs) if self._batch is not None else None
+
     def restart(self, at: int = 0) -> Rows:
         """Begins a new episode everywhere, from seeds that depend on the run's seed and `at`."""
         self.restarted_at = at

@@ -38,6 +38,8 @@ def gaussian_sample(mean: Tensor, log_std: Tensor, normal: Tensor) -> Tensor:
 
 def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """log N(a; mean, σ²) `[N]`, summed over independent dimensions."""
+    if mean.shape != action.shape:
+        raise ValueError(f"shapes differ: {tuple(mean.shape)}, {tuple(action.shape)}")
     z = (action - mean) * (-log_std).exp()
     return -(0.5 * z.square() + log_std + 0.5 * _LOG_2PI).sum(-1)
 

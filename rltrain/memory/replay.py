@@ -91,9 +91,10 @@ def _check_fits(capacity: int, row_bytes: int) -> None:
 
     needed = capacity * (row_bytes + 32)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > 0.9 * there:
+    if 3 * needed > 0.9 * there:
         raise UserError(
-            f"algo.buffer_size={capacity}: the replay buffer would take {needed / 2**30:.1f} GiB"
-            f" and this machine has {there / 2**30:.1f} GiB."
-            f" Try algo.buffer_size={int(0.5 * there / (row_bytes + 32))}."
+            f"algo.buffer_size={capacity}: the replay buffer would take {needed / 2**30:.1f} GiB,"
+            " and a checkpoint twice as much again while it is written; this machine has"
+            f" {there / 2**30:.1f} GiB."
+            f" Try algo.buffer_size={int(0.25 * there / (row_bytes + 32))}."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def show_list(arguments: list[str]) -> int:
         from rltrain.envs import ids
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
-        for env_id in ids.registered():
+        own = [name for name in choices("env") if name not in ("base", "none")]
+        for env_id in (*own, *ids.registered()):
             if wanted in env_id.lower():
                 print(env_id)
     elif what == "tuned":
@@ -53,6 +54,7 @@ def show_list(arguments: list[str]) -> int:
 
 def algo_table() -> list[tuple[str, str, str, str]]:
     """Name, description, observations and actions of every algorithm, from the registry."""
+    load_named_plugins()
     return [
         (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions))
         for e in registry.entries("algo").values()
@@ -103,9 +105,12 @@ def defaults(group: str, name: str) -> dict[str, Any]:
     if path is None:
         return {}
     values = _yaml(path)
-    if group == "algo":  # its file speaks for the whole configuration
-        values = values.get("algo", {})
-    return values
+    bases = [base for base in values.pop("defaults", []) if isinstance(base, str)]
+    own = values.get("algo", {}) if group == "algo" else values  # it speaks for all groups
+    merged: dict[str, Any] = {}
+    for base in bases:
+        merged |= defaults(group, base) if base != "_self_" else {}
+    return merged | own
 
 
 def choices(group: str) -> list[str]:
@@ -119,11 +124,13 @@ def choices(group: str) -> list[str]:
 
 
 def _describable() -> dict[str, tuple[str, type, str]]:
+    load_named_plugins()
     known: dict[str, tuple[str, type, str]] = {}
     for group in registry.GROUPS:
-        for e in registry.entries(group).values():
-            if e.name != "none":
-                known[e.name] = (group, e.settings, e.doc)
+        for choice in choices(group):
+            e = registry.entries(group).get(defaults(group, choice).get("name", choice))
+            if e is not None and choice != "none":
+                known[choice] = (group, e.settings, _doc(group, choice))
     return known | {name: (name, cls, "") for name, cls in PARTS.items()}
 
 
@@ -136,10 +143,31 @@ def _doc(group: str, choice: str) -> str:
 
 
 def _folders() -> Iterator[Path]:
-    yield config_dir()
+    """The working directory's `configs/`, whose files win, and rltrain's own."""
     folder = user_config_dir()
     if folder is not None:
         yield folder
+    yield config_dir()
+
+
+def load_named_plugins() -> None:
+    """Loads the modules that YAML files of the working directory name under `plugins`."""
+    folder = user_config_dir()
+    for path in folder.rglob("*.yaml") if folder is not None else ():
+        modules = _yaml(path).get("plugins")
+        if isinstance(modules, list):
+            registry.load_plugins(tuple(map(str, modules)))
+
+
+def completions(words: list[str]) -> list[str]:
+    """What the last word of a command line of `list`, `describe`, `eval` or `plot` may become."""
+    if words[0] == "list":
+        known: Iterable[str] = LISTS
+    elif words[0] == "describe":
+        known = _describable()
+    else:
+        known = ["latest", *(str(p.parent) for p in Path("outputs").glob("*/config.yaml"))]
+    return sorted(word for word in known if word.startswith(words[-1]))
 
 
 def _has(folder: Path, group: str, choice: str) -> bool:

@@ -52,7 +52,10 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     axes.set_ylabel("return of the last 100 episodes" if column == COLUMN else column)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    figure.savefig(out, dpi=120)
+    try:
+        figure.savefig(out, dpi=120)
+    except (OSError, ValueError) as error:
+        raise UserError(f"out={out} cannot be written: {error}") from error
     print(out)
     return OK
 

@@ -72,7 +72,10 @@ def load_policy(
         for warning in warnings:
             logger.warning("%s", warning)
     else:
-        loaded = checkpoint.read(store.best if choice == "best" else Path(choice))
+        path = store.best if choice == "best" else Path(choice)
+        if not path.is_file():
+            raise UserError(f"checkpoint={choice}: there is none; say newest, best, or a file.")
+        loaded = checkpoint.read(path)
     one = dataclasses.replace(settings.env, num_envs=1)
     envs = build_envs(dataclasses.replace(settings, env=one))
     algorithm = build_algorithm(settings, envs)
@@ -96,6 +99,4 @@ def play(
         settings.seed,
         settings.eval.max_episode_steps,
     )
-    result = evaluator.run(policy, "final")
-    evaluator.close()
-    return loaded, result
+    return loaded, evaluator.run(policy, "final")

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rltrain.core.errors import UserError
-from rltrain.core.seeding import generator
+from rltrain.core.seeding import generator, seed_everything
 from rltrain.envs.vector import VectorEnv
 from rltrain.settings.run import RunSettings
 from rltrain.training import checkpoint
 from rltrain.training.build import build_algorithm, build_envs, env_factory
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
-from rltrain.training.console import SilentConsole, make_console
+from rltrain.training.console import make_console
 from rltrain.training.evaluation import Evaluator
-from rltrain.training.log import MetricLog
 from rltrain.training.run import Run
 from rltrain.training.sampler import InlineSampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
@@ -32,16 +31,11 @@ class Assembly:
 
     trainer: Trainer
     envs: VectorEnv
-    evaluator: Evaluator | None
-    log: MetricLog
-    console: SilentConsole
 
     def close(self) -> None:
-        self.console.close()
-        self.log.close()
+        self.trainer.console.close()
+        self.trainer.log.close()
         self.envs.close()
-        if self.evaluator is not None:
-            self.evaluator.close()
 
 
 def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path | None) -> Assembly:
@@ -55,23 +49,21 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
         CheckpointError: there is none that can be read.
     """
     folder = CheckpointFolder(run.checkpoints, settings.checkpoint.keep_last)
-    loaded = _load(folder, source, config) if source is not None else None
-    folder.clean()
-
+    loaded = _load(folder, source, settings, config) if source is not None else None
+    seed_everything(settings.seed)  # for what environments draw when they are made
     envs = build_envs(settings)
     algorithm = build_algorithm(settings, envs)
     sampler = InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
     if sampler.why_not_saved is not None:
         logger.info(
             "environment state cannot be saved (%s): episodes end at each checkpoint, so that a"
-            " resumed run goes the same way",
+            " run resumed from there goes the same way",
             sampler.why_not_saved,
         )
-    up_to = -1  # a run that was killed before its first checkpoint leaves rows too
-    if loaded is not None:
-        up_to = loaded.step
-        run.note_resume(config, up_to)
-        folder.supersede(up_to)
+    stride = algorithm.horizon * envs.num_envs
+    if settings.total_timesteps % stride:
+        rounded = -(-settings.total_timesteps // stride) * stride
+        logger.info("%d steps are collected at a time: %d in all", stride, rounded)
     evaluator = None
     if settings.eval.every:
         evaluator = Evaluator(
@@ -81,31 +73,29 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
             settings.seed,
             settings.eval.max_episode_steps,
         )
-    log = MetricLog(
-        CSVTable(run.folder / "progress.csv", up_to) if settings.logger.csv else None,
-        TensorBoardTable(run.folder, up_to) if settings.logger.tensorboard else None,
-    )
-    console = make_console(
-        settings.logger.console, f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
-    )
-    trainer = Trainer(
-        settings,
-        config,
-        algorithm,
-        sampler,
-        evaluator,
-        folder,
-        log,
-        CSVTable(run.folder / "evaluations.csv", up_to),
-        console,
-    )
+    trainer = Trainer(settings, config, algorithm, sampler, evaluator, folder)
+    up_to = -1  # a run that was killed before its first checkpoint leaves rows too
     if loaded is not None:
         trainer.load_state_dict(loaded.content)
+        up_to = loaded.step
+        run.note_resume(config, up_to)
+        folder.supersede(up_to)
         logger.info("resumed at step %d from %s", loaded.step, loaded.path)
-    return Assembly(trainer, envs, evaluator, log, console)
+    folder.clean()
+    # Only now, when nothing can fail any more, is anything cut off.
+    if settings.logger.csv:
+        trainer.log.csv = CSVTable(run.folder / "progress.csv", up_to)
+    if settings.logger.tensorboard:
+        trainer.log.tensorboard = TensorBoardTable(run.folder, up_to)
+    trainer.evaluations = CSVTable(run.folder / "evaluations.csv", up_to)
+    title = f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
+    trainer.console = make_console(settings.logger.console, title)
+    return Assembly(trainer, envs)
 
 
-def _load(folder: CheckpointFolder, source: Path, config: dict[str, Any]) -> Checkpoint:
+def _load(
+    folder: CheckpointFolder, source: Path, settings: RunSettings, config: dict[str, Any]
+) -> Checkpoint:
     if source.is_dir():
         loaded, warnings = folder.load_newest()
         for warning in warnings:
@@ -118,4 +108,9 @@ def _load(folder: CheckpointFolder, source: Path, config: dict[str, Any]) -> Che
             " goes on from; name the run folder or one of its step_* checkpoints."
         )
     check_same(loaded.content["config"], config)
+    if settings.total_timesteps <= loaded.step:
+        raise UserError(
+            f"total_timesteps={settings.total_timesteps}: {loaded.path.name} is at step"
+            f" {loaded.step} already."
+        )
     return loaded

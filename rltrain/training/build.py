@@ -123,7 +123,9 @@ def choose_threads(wanted: int | str, parameters: int) -> int:
     elif parameters < SMALL:
         count, why = 1, f"auto: {_size(parameters)} runs fastest with one"
     else:
-        count, why = len(os.sched_getaffinity(0)), f"auto: {_size(parameters)}"
+        allowed = os.environ.get("OMP_NUM_THREADS", "")
+        count = int(allowed) if allowed.isdigit() else len(os.sched_getaffinity(0))
+        why = f"auto: {_size(parameters)}"
     torch.set_num_threads(count)
     logger.info("torch threads: %d (%s)", count, why)
     return count

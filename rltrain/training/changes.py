@@ -21,7 +21,10 @@ def check_changes(saved: Values, changes: Mapping[str, Any]) -> None:
     Raises:
         UserError: a change would make it another run.
     """
-    refused = {k: v for k, v in changes.items() if k.split(".")[0] not in RESUMABLE}
+    merged(saved, changes)  # the keys are known
+    refused = {
+        k: v for k, v in changes.items() if k.split(".")[0] not in RESUMABLE and _get(saved, k) != v
+    }
     if refused:
         raise UserError(_refusal({k: (_get(saved, k), v) for k, v in refused.items()}))
 

@@ -48,6 +48,7 @@ class PlainConsole(SilentConsole):
 
     def __init__(self) -> None:
         self._shown = 0.0
+        self._closed = False
 
     def row(self, progress: Progress, row: dict[str, float]) -> None:
         now = time.perf_counter()
@@ -61,10 +62,17 @@ class PlainConsole(SilentConsole):
         if "rollout/ep_rew_mean" in row:
             parts.append(f"return {row['rollout/ep_rew_mean']:.1f}")
         parts += [f"{k.removeprefix('train/')} {row[k]:.3g}" for k in losses(row)]
-        print("  ".join(parts), flush=True)
+        self._print("  ".join(parts))
 
     def evaluation(self, progress: Progress, evaluation: Evaluation, best: bool) -> None:
-        print(f"{progress.steps:>9,}   {evaluation_text(evaluation, best)}", flush=True)
+        self._print(f"{progress.steps:>9,}   {evaluation_text(evaluation, best)}")
+
+    def _print(self, line: str) -> None:
+        try:
+            if not self._closed:
+                print(line, flush=True)
+        except OSError:  # nobody reads any more (`| head`); the run is what matters
+            self._closed = True
 
 
 class LiveConsole(SilentConsole):

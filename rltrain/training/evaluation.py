@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rltrain.algos.base import Policy
-from rltrain.core.seeding import generator
+from rltrain.core import seeding
 from rltrain.envs.vector import Env, Episode, VectorEnv
 
 MAX_ENVS = 16
@@ -58,17 +58,28 @@ class Evaluator:
         self._explore = not deterministic
         self._seed = seed
         self._limit = limit
-        self._envs: VectorEnv | None = None
 
     def run(self, policy: Policy, purpose: str = "eval") -> Evaluation:
-        """Plays the episodes under `policy`, which is not changed."""
-        if self._envs is None:
-            self._envs = VectorEnv(self._make, min(self._count, MAX_ENVS), self._seed, "evaluation")
-        envs = self._envs
+        """Plays the episodes under `policy`, which is not changed.
+
+        The environments are made for it alone, and the global random generators are put
+        back: nothing that they keep or draw reaches training.
+        """
+        outside = seeding.global_state()
+        seeding.seed_everything(seeding.derive(self._seed, "evaluation", purpose))
+        count = min(self._count, MAX_ENVS)
+        envs = VectorEnv(self._make, count, self._seed, "evaluation")
+        try:
+            return self._play(policy, envs, purpose)
+        finally:
+            envs.close()
+            seeding.set_global_state(outside)
+
+    def _play(self, policy: Policy, envs: VectorEnv, purpose: str) -> Evaluation:
         spec = envs.envs[0].spec
         limited = spec is not None and spec.max_episode_steps is not None
         at = {"eval": 0, "final": 1}[purpose]
-        rng = generator(self._seed, "evaluation", purpose)
+        rng = seeding.generator(self._seed, "evaluation", purpose)
         state = policy.initial_state(envs.num_envs)
         left = np.full(envs.num_envs, self._count // envs.num_envs)
         left[: self._count % envs.num_envs] += 1
@@ -94,7 +105,3 @@ class Evaluator:
                 ended[[e.env for e in finished]] = True
                 state = policy.restart(state, ended)
         return Evaluation(done, cut)
-
-    def close(self) -> None:
-        if self._envs is not None:
-            self._envs.close()

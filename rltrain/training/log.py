@@ -30,7 +30,9 @@ class MetricLog(Stateful):
 
     _state = ("sums", "counts", "latest", "episodes", "num_episodes")
 
-    def __init__(self, csv: CSVTable | None, tensorboard: TensorBoardTable | None) -> None:
+    def __init__(
+        self, csv: CSVTable | None = None, tensorboard: TensorBoardTable | None = None
+    ) -> None:
         self.csv = csv
         self.tensorboard = tensorboard
         self.sums: dict[str, Any] = {}

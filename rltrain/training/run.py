@@ -22,8 +22,12 @@ import yaml
 from rltrain import __version__
 from rltrain.core.errors import RltrainError, UserError
 
-CONFIG, RESULT, LOCK = "config.yaml", "result.json", "lock"
+CONFIG, RESULT, ERROR, LOCK = "config.yaml", "result.json", "error.txt", "lock"
 _LATEST = ".latest"
+
+
+class InUseError(UserError):
+    """Another process holds the lock of a folder."""
 
 
 class Run:
@@ -91,7 +95,7 @@ def _lock(path: Path) -> int:
     except BlockingIOError as error:
         owner = os.read(handle, 100).decode().strip()
         os.close(handle)
-        raise UserError(
+        raise InUseError(
             f"{path.parent} is in use by process {owner or 'unknown'}; two runs cannot share"
             " a folder."
         ) from error
@@ -106,6 +110,8 @@ def new_folder(output_dir: str, name: str | None, algo: str, env_id: str, seed: 
     Raises:
         UserError: it cannot be made, or a run of that name is there.
     """
+    if name and (Path(name).is_absolute() or ".." in Path(name).parts):
+        raise UserError(f"run_name={name} must stay inside output_dir={output_dir}.")
     parent = Path(output_dir)
     made_up = f"{algo}_{slug(env_id)}_seed{seed}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     try:
@@ -121,7 +127,6 @@ def new_folder(output_dir: str, name: str | None, algo: str, env_id: str, seed: 
                         f" rltrain resume={folder}"
                     ) from error
                 continue
-            mark_latest(folder, parent)
             return folder
     except OSError as error:
         raise UserError(f"output_dir={output_dir} cannot be written ({error.strerror}).") from error
@@ -168,7 +173,7 @@ def find(target: str, output_dir: str = "outputs") -> tuple[Path, Path | None]:
     if target == "latest":
         marker = Path(output_dir) / _LATEST
         if not marker.exists():
-            raise UserError(f"resume=latest: there is no run in {output_dir}.")
+            raise UserError(f"latest: there is no run in {output_dir}.")
         path = Path(output_dir) / marker.read_text().strip()
     if path.is_file() and (path.parent.parent / CONFIG).is_file():
         return path.parent.parent, path
@@ -185,7 +190,10 @@ def slug(text: str) -> str:
 
 
 def command_line() -> str:
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, whatever has become of `sys.argv` since."""
+    words = sys.orig_argv
+    starts = [i for i, word in enumerate(words) if Path(word).name == "rltrain"]
+    return shlex.join(["rltrain", *(words[starts[0] + 1 :] if starts else sys.argv[1:])])
 
 
 def versions() -> dict[str, Any]:
@@ -210,7 +218,11 @@ def _git(*arguments: str) -> str:
         return ""
     try:
         done = subprocess.run(
-            ["git", "-C", str(source), *arguments], capture_output=True, text=True, timeout=10
+            ["git", "-C", str(source), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

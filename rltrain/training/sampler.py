@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Transition
 from rltrain.envs.vector import Episode, VectorEnv
 
+logger = logging.getLogger("rltrain")
+
 
 class InlineSampler(Stateful):
     """Steps the environments in this process.
@@ -21,7 +24,7 @@ class InlineSampler(Stateful):
     long the environments and the policy took; it is no part of the state.
     """
 
-    _state = ("rng", "policy_state", "collected", "finished")
+    _state = ("rng", "policy_state", "collected", "finished", "saved_at")
 
     def __init__(self, envs: VectorEnv, algorithm: Algorithm, rng: np.random.Generator) -> None:
         self.envs = envs
@@ -31,6 +34,7 @@ class InlineSampler(Stateful):
         self.policy_state = algorithm.policy.initial_state(envs.num_envs)
         self.collected = 0  # vector steps of a horizon that is not complete
         self.finished: list[tuple[int, float, int]] = []
+        self.saved_at = 0
         self.seconds = {"env": 0.0, "act": 0.0}
         envs.restart()
 
@@ -87,11 +91,25 @@ class InlineSampler(Stateful):
         if self.why_not_saved is not None:
             self.algorithm.end_episodes()
             self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.envs.rebuild()
             self.envs.restart(at)
+        self.saved_at = at
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"envs": self.envs.state_dict(self.why_not_saved is None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.envs.load_state_dict(state["envs"])
         super().load_state_dict({k: v for k, v in state.items() if k != "envs"})
+        try:
+            self.envs.load_state_dict(state["envs"])
+        except Exception as error:
+            logger.warning(
+                "the environments' state cannot be put back (%s: %s): new episodes begin, and the"
+                " run goes another way than it would have",
+                type(error).__name__,
+                error,
+            )
+            self.algorithm.end_episodes()
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.envs.rebuild()
+            self.envs.restart(self.saved_at)

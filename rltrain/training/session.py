@@ -13,7 +13,7 @@ from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.training import run as folders
-from rltrain.training.changes import Values, check_changes, merged
+from rltrain.training.changes import Values, check_changes, check_same, merged
 from rltrain.training.run import Run
 from rltrain.training.signals import Interrupted
 
@@ -48,7 +48,8 @@ def start(values: Values) -> Outcome:
     try:
         return _train(Run.create(folder, values), settings, values, None)
     except UserError:
-        shutil.rmtree(folder)
+        if not any((folder / "checkpoints").glob("*")):  # it never began
+            shutil.rmtree(folder)
         raise
 
 
@@ -58,6 +59,8 @@ def start_in(folder: Path, values: Values) -> Outcome | None:
     None where the run in it is finished already.
     """
     settings = _checked(values)
+    if (folder / folders.CONFIG).exists():
+        check_same(folders.read_config(folder), values)
     if folders.read_result(folder).get("state") == "finished":
         return None
     run = Run.create(folder, values)
@@ -77,6 +80,8 @@ def job(values: Values, folder: Path) -> None:
     try:
         if start_in(folder, values) is None:
             print("finished earlier", flush=True)
+    except folders.InUseError as error:
+        print(f"skipped: {error}", flush=True)
     except Interrupted as error:
         print(f"{error} The same command goes on from there.", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
@@ -84,7 +89,7 @@ def job(values: Values, folder: Path) -> None:
         expected = isinstance(error, RltrainError)
         text = str(error) if expected else traceback.format_exc()
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(text + "\n")
+        (folder / folders.ERROR).write_text(text + "\n")
         folders.write_result(folder, state="failed", error=text.strip().splitlines()[-1])
         print(f"failed: {text.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
 
@@ -109,7 +114,6 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
             f" To train longer: total_timesteps={2 * int(result['steps'])}"
         )
     run = Run(folder)
-    folders.mark_latest(folder, Path(settings.output_dir))
     return _train(run, settings, values, file or run.checkpoints)
 
 
@@ -129,6 +133,8 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
     parts = None
     try:
         parts = assemble.build(run, settings, values, source)
+        folders.mark_latest(run.folder, Path(settings.output_dir))
+        (run.folder / folders.ERROR).unlink(missing_ok=True)
         folders.write_result(run.folder, state="running")
         trainer = parts.trainer
         trainer.train()
@@ -147,12 +153,14 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
             state = "failed" if error.exit_code == FAILED else "interrupted"
             folders.write_result(run.folder, state=state, error=str(error))
             run.note(f"{state}: {error}")
+            if state == "failed":
+                (run.folder / folders.ERROR).write_text(f"{error}\n")
             if any(run.checkpoints.glob("step_*")):
                 error.add_note(f"To go on: rltrain resume={run.folder}")
         raise
     except Exception as error:
         folders.write_result(run.folder, state="failed", error=f"{type(error).__name__}: {error}")
-        (run.folder / "error.txt").write_text(traceback.format_exc())
+        (run.folder / folders.ERROR).write_text(traceback.format_exc())
         raise
     finally:
         if parts is not None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -21,13 +24,16 @@ class Interrupted(RltrainError):  # it is no error of anybody's
 class StopSignals:
     """While it is entered, SIGINT and SIGTERM set `received` instead of ending the process.
 
-    A second one changes nothing: the checkpoint that the first asked for is completed.
+    A second one changes nothing: the checkpoint that the first asked for is completed. The
+    third ends a run that does not come to a safe point, unless it is `shielded` by a save.
     Handlers that stood before are called too (a scheduler's, which re-queues the job, for
     one), Python's own KeyboardInterrupt excepted.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._count = 0
+        self._shield = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -45,7 +51,21 @@ class StopSignals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """In here no signal ends the process."""
+        self._shield = True
+        try:
+            yield
+        finally:
+            self._shield = False
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if self._count > 2 and not self._shield:
+            raise KeyboardInterrupt
+        if self._count == 2:
+            print("Stopping at the next safe point; once more to give up.", file=sys.stderr)
         first = self.received is None
         self.received = self.received or number
         previous = self._previous.get(number)

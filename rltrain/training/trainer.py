@@ -7,8 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
+import torch
+
 from rltrain.algos.base import Algorithm
 from rltrain.core import seeding
+from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful, digest
 from rltrain.core.types import Progress
 from rltrain.settings.run import RunSettings
@@ -45,9 +50,6 @@ class Trainer:
         sampler: InlineSampler,
         evaluator: Evaluator | None,
         checkpoints: CheckpointFolder,
-        log: MetricLog,
-        evaluations: CSVTable,
-        console: SilentConsole,
     ) -> None:
         self.settings = settings
         self.config = config
@@ -55,9 +57,9 @@ class Trainer:
         self.sampler = sampler
         self.evaluator = evaluator
         self.checkpoints = checkpoints
-        self.log = log
-        self.evaluations = evaluations
-        self.console = console
+        self.log = MetricLog()
+        self.evaluations: CSVTable | None = None
+        self.console = SilentConsole()
         self.progress = Progress(settings.total_timesteps)
         self.clock = Clock()
         self.scores = Scores()
@@ -71,6 +73,7 @@ class Trainer:
             TrainingError: numbers went wrong; the last checkpoint is as it was.
         """
         progress = self.progress
+        self.scores.final = None  # a run that goes on has no final policy yet
         with StopSignals() as signals:
             while progress.steps < progress.total:
                 if self._collect(signals.requested):
@@ -81,7 +84,8 @@ class Trainer:
                     self.console.tick(progress, self.clock)
                     self.clock.lap("other")
                 if signals.received is not None and progress.steps < progress.total:
-                    self._stop(signals.received)
+                    with signals.shielded():
+                        self._stop(signals.received)
 
     def _collect(self, stop: Callable[[], bool]) -> bool:
         complete = self.sampler.collect(self.algorithm.horizon, self.progress, stop)
@@ -96,6 +100,8 @@ class Trainer:
         self.progress.seen = self.progress.steps
         if save:
             self._try_to_save(self.save)
+        if self._ended and self._saved_at != self.progress.steps:
+            raise TrainingError("The last checkpoint could not be written: the run is not saved.")
 
     @property
     def _ended(self) -> bool:
@@ -181,6 +187,7 @@ class Trainer:
             "log": self.log.state_dict(),
             "random": seeding.global_state(),
             "clock": self.clock.state_dict(),
+            "machine": machine(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -192,9 +199,27 @@ class Trainer:
         self.log.load_state_dict(state["log"])
         self.clock.load_state_dict(state["clock"])
         self._saved_at = self.progress.steps
+        self._compare(state["machine"])
         seeding.set_global_state(state["random"])
+
+    @staticmethod
+    def _compare(saved: dict[str, Any]) -> None:
+        other = {k: (v, machine().get(k)) for k, v in saved.items() if v != machine().get(k)}
+        if other:
+            changes = ", ".join(f"{name} {a} then, {b} now" for name, (a, b) in other.items())
+            logger.warning("not the same machine (%s): equal to the last bit no more", changes)
+
+
+def machine() -> dict[str, Any]:
+    """What equality to the last bit depends on beside the state: versions and threads."""
+    return {
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "gymnasium": gym.__version__,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def fingerprint(content: dict[str, Any]) -> str:
     """SHA-256 over a checkpoint's content, less the clock and what may differ by request."""
-    return digest({k: v for k, v in content.items() if k not in ("clock", "config")})
+    return digest({k: v for k, v in content.items() if k not in ("clock", "config", "machine")})

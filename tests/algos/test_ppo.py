@@ -50,15 +50,56 @@ def test_a_minibatch_of_one_gives_numbers(compose: Any) -> None:
     assert all(np.isfinite(float(m)) for m in metrics.values())
 
 
-def test_rates_and_clip_range_fall_to_zero(compose: Any) -> None:
+def test_rates_and_clip_range_fall_by_the_start_of_each_rollout(compose: Any) -> None:
     algorithm, sampler = build(
         compose, "algo.learning_rate_schedule=linear", "algo.clip_range_schedule=linear"
     )
     progress = Progress(96)
-    sampler.collect(algorithm.horizon, progress, lambda: False)
-    metrics = algorithm.update(progress)  # 48 of 96 steps
-    assert metrics["train/learning_rate"] == pytest.approx(0.5 * algorithm.settings.learning_rate)
-    assert metrics["train/clip_range"] == pytest.approx(0.1)
+    for share in (1.0, 0.5):  # two rollouts of 48 steps: the last one still learns
+        sampler.collect(algorithm.horizon, progress, lambda: False)
+        metrics = algorithm.update(progress)
+        rate = algorithm.settings.learning_rate
+        assert metrics["train/learning_rate"] == pytest.approx(share * rate)
+        assert metrics["train/clip_range"] == pytest.approx(share * 0.2)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (2, 2)])
+@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+def test_actions_of_any_shape(
+    compose: Any, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], kernels: str
+) -> None:
+    from gymnasium import spaces
+
+    from rltrain.envs.probes import BestAction
+
+    def step(self: Any, action: Any) -> Any:
+        assert np.shape(action) == shape
+        return self.observe(), 1 - float(np.square(np.asarray(action) - 0.5).sum()), True, False, {}
+
+    original = BestAction.__init__
+
+    def init(self: Any) -> None:
+        original(self, continuous=True)
+        self.action_space = spaces.Box(-1, 1, shape, np.float32)
+
+    monkeypatch.setattr(BestAction, "step", step)
+    monkeypatch.setattr(BestAction, "__init__", init)
+    run = build_run(
+        compose(
+            *small("ppo", f"kernels={kernels}", "algo.learning_rate=0.01"),
+            "env=rltrain.envs.probes:rltrain/BestAction-v0",
+        )
+    )
+    envs = build_envs(run)
+    algorithm = build_algorithm(run, envs)
+    sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
+    progress = Progress(10**9)
+    for _ in range(120):
+        sampler.collect(algorithm.horizon, progress, lambda: False)
+        algorithm.update(progress)
+    action, _, _ = algorithm.policy.act(np.array([[-1]], np.float32), None, False, sampler.rng)
+    assert action.shape == (1, *shape)
+    np.testing.assert_allclose(action, 0.5, atol=0.25)
 
 
 def test_target_kl_ends_the_epochs(compose: Any) -> None:

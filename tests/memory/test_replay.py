@@ -179,9 +179,9 @@ def test_a_buffer_beyond_memory_is_a_user_error_that_offers_a_size_that_fits() -
 
 
 def test_the_observations_count_towards_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 1000}
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 3000}
     monkeypatch.setattr("os.sysconf", pages.__getitem__)
-    # 10 rows of two float32 vectors of 4 and at most 32 bytes for the rest: 640 of 1000.
+    # 10 rows of two float32 vectors of 4 and at most 32 bytes for the rest: 640, thrice, of 3000.
     ReplayBuffer(10, spaces.Box(0, 1, (4,)), spaces.Discrete(2))
     # Of 40: 10 · (320 + 32) = 3520.
     with pytest.raises(UserError, match=r"^algo.buffer_size=10: "):

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def made(parent: Path, name: str | None = None, env_id: str = "CartPole-v1") -> Path:
     folder = new_folder(str(parent), name, "ppo", env_id, 3)
     folders.write_config(folder, CONFIG)
+    mark_latest(folder, parent)
     return folder
 
 
@@ -233,8 +235,8 @@ def test_there_is_no_latest_run_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_the_latest_run_may_have_been_removed(tmp_path: Path) -> None:
-    folder = new_folder(str(tmp_path), "gone", "ppo", "CartPole-v1", 0)
-    folder.rmdir()
+    folder = made(tmp_path, "gone")
+    shutil.rmtree(folder)
     with pytest.raises(UserError, match="no run folder"):
         find("latest", str(tmp_path))
 

@@ -44,9 +44,19 @@ def test_a_second_signal_changes_nothing(number: int) -> None:
     with StopSignals() as signals:
         send(number)
         send(number)
-        send(signal.SIGINT)
-        send(signal.SIGTERM)
+        with signals.shielded():
+            send(signal.SIGINT)
+            send(signal.SIGTERM)
         assert signals.received == number
+
+
+@BOTH
+def test_a_third_signal_ends_what_does_not_come_to_a_safe_point(number: int) -> None:
+    with StopSignals():
+        send(number)
+        send(number)
+        with pytest.raises(KeyboardInterrupt):
+            send(number)
 
 
 @BOTH

@@ -12,12 +12,12 @@ from rich.table import Table
 from rltrain.core.errors import FAILED, OK
 from rltrain.reports.statistics import bootstrap_interval, interquartile_mean
 from rltrain.training.console import duration
-from rltrain.training.run import read_result
+from rltrain.training.run import ERROR, read_result
 
 
 def summarize(folder: Path) -> int:
     """Prints each job's state, score and time, then scores over seeds; 1 if any job failed."""
-    jobs = {path.name: read_result(path) for path in sorted(folder.glob("[!.]*/"))}
+    jobs = {path.name: _result(path) for path in sorted(folder.glob("[!.]*/"))}
     words = {name: name.split(",") for name in jobs}
     common = set.intersection(*map(set, words.values())) if len(jobs) > 1 else set()
     short = {name: ",".join(w for w in words[name] if w not in common) for name in jobs}
@@ -50,6 +50,14 @@ def summarize(folder: Path) -> int:
     if undone:
         print("The same command skips what is finished and goes on with the rest.")
     return FAILED if undone else OK
+
+
+def _result(folder: Path) -> Any:
+    """How a job stands; an error outranks what an earlier command finished."""
+    error = folder / ERROR
+    if error.exists():
+        return {"state": "failed", "error": error.read_text().strip().splitlines()[-1]}
+    return read_result(folder)
 
 
 def _cells(result: Any) -> list[str]:

@@ -62,6 +62,7 @@ def start_in(folder: Path, values: Values) -> Outcome | None:
     if (folder / folders.CONFIG).exists():
         check_same(folders.read_config(folder), values)
     if folders.read_result(folder).get("state") == "finished":
+        (folder / folders.ERROR).unlink(missing_ok=True)
         return None
     run = Run.create(folder, values)
     begun = any(run.checkpoints.glob("step_*"))
@@ -90,7 +91,8 @@ def job(values: Values, folder: Path) -> None:
         text = str(error) if expected else traceback.format_exc()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / folders.ERROR).write_text(text + "\n")
-        folders.write_result(folder, state="failed", error=text.strip().splitlines()[-1])
+        if folders.read_result(folder).get("state") != "finished":  # else of another command
+            folders.write_result(folder, state="failed", error=text.strip().splitlines()[-1])
         print(f"failed: {text.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
 
 

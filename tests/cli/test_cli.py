@@ -262,3 +262,100 @@ def test_the_composed_configuration_can_be_seen(run: Run) -> None:
     code, out, _ = run("algo=ppo", "env=CartPole-v1", "--cfg", "job")
     assert code == 0
     assert "gae_lambda: 0.8" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["algo=ppo,dqn", "env=CartPole-v1"], "For a sweep over several values add -m"),
+        (["env=null"], "must be a string"),
+        (["env=CartPole-v1", "tuned=ppo/Cart"], "Did you mean ppo/CartPole-v1"),
+        (["env=CartPole-v1", "~env.kwargs.x"], "Unknown key env.kwargs.x.\n"),
+        (["env=CartPole-v1", "run_name=../x"], "must stay inside"),
+        (["resume", "outputs/x"], "Write resume=outputs/x"),
+        (["-m", "output_dir=/dev/null/x", "env=CartPole-v1"], "cannot be written"),
+        (["eval", "latest"], "latest: there is no run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_more_mistakes(run: Run, in_tmp: Path, arguments: list[str], message: str) -> None:
+    code, _, err = run(*arguments)
+    assert (code, message in err) == (2, True), err
+    assert "Traceback" not in err
+    assert "Error executing job" not in err
+    assert not runs(in_tmp)
+
+
+def test_a_yaml_that_is_broken_is_named_with_its_line(run: Run, in_tmp: Path) -> None:
+    (in_tmp / "configs/env").mkdir(parents=True)
+    (in_tmp / "configs/env/mine.yaml").write_text("id: CartPole-v1\nkwargs: [1\n")
+    code, _, err = run("env=mine")
+    assert (code, "mine.yaml" in err, "line 3" in err) == (2, True, True), err
+
+
+def test_a_run_that_never_began_is_not_the_latest(run: Run) -> None:
+    assert run(*small("q_learning", "run_name=a"))[0] == 0
+    assert run(*small("q_learning", "device=cudda"))[0] == 2
+    assert run("eval", "latest", "episodes=1")[0] == 0
+
+
+def test_a_preset_of_ones_own_wins_and_is_announced(run: Run, in_tmp: Path) -> None:
+    (in_tmp / "configs/tuned/ppo").mkdir(parents=True)
+    text = "# @package _global_\nalgo:\n  gamma: 0.5\n"
+    (in_tmp / "configs/tuned/ppo/CartPole-v1.yaml").write_text(text)
+    overrides = [o for o in small("ppo", "run_name=a") if o != "tuned=none"]
+    code, _, err = run(*overrides)
+    assert (code, "tuned values of ppo/CartPole-v1 are applied" in err) == (0, True)
+    assert "gamma: 0.5" in (in_tmp / "outputs/a/config.yaml").read_text()
+
+
+def test_kwargs_can_be_given_as_a_whole(run: Run, in_tmp: Path) -> None:
+    code, _, _ = run(*small("ppo", "run_name=a"), "env.kwargs={sutton_barto_reward: true}")
+    assert code == 0
+    assert "sutton_barto_reward: true" in (in_tmp / "outputs/a/config.yaml").read_text()
+
+
+def test_a_finished_job_of_another_configuration_is_not_taken_for_this_one(
+    run: Run, in_tmp: Path
+) -> None:
+    command = ["-m", *small("q_learning"), "seed=0,1"]
+    assert run(*command)[0] == 0
+    (in_tmp / "configs/eval").mkdir(parents=True)
+    (in_tmp / "configs/env").mkdir(parents=True)
+    text = "defaults: [base]\nid: FrozenLake-v1\nkwargs: {is_slippery: false}\n"
+    (in_tmp / "configs/env/FrozenLake-v1.yaml").write_text(text)
+    code, out, _ = run(*command)
+    assert code == 1
+    assert "A resumed run keeps what decides its numbers" in (
+        next(in_tmp.glob("outputs/sweeps/*/seed=0/error.txt")).read_text()
+    )
+    assert "0 of 2 jobs finished" in out
+    (in_tmp / "configs/env/FrozenLake-v1.yaml").unlink()
+    code, out, _ = run(*command)
+    assert (code, out.count("finished earlier"), "2 of 2 jobs" in out) == (0, 2, True)
+
+
+def test_discrete_spaces_of_other_dtypes(
+    run: Run, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = ENVS.replace(
+        "gym.spaces.Box(-1, 1, (2,), np.float32)", "gym.spaces.Discrete(3, dtype=np.int32)"
+    ).replace("np.zeros(2, np.float32)", "np.int32(1)")
+    (in_tmp / "small_envs.py").write_text(text.replace("MyEnv-v0", "MySmallEnv-v0"))
+    for algo in ("ppo", "dqn", "q_learning"):
+        overrides = [o for o in small(algo) if not o.startswith("env=")]
+        assert run(*overrides, "env=small_envs:MySmallEnv-v0")[0] == 0
+
+
+def test_commands_are_completed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line, expected in (("rltrain list al", "algos"), ("rltrain describe pp", "ppo")):
+        monkeypatch.setenv("COMP_LINE", line)
+        code, out, err = run("-sc", "query=bash")
+        assert (code, out.strip(), err) == (0, expected, "")
+
+
+def test_the_command_is_kept_as_it_was_typed(in_tmp: Path) -> None:
+    words = [*small("q_learning", "run_name=a"), "env.kwargs.is_slippery=false"]
+    subprocess.run([sys.executable, "-m", "rltrain", *words], check=True, capture_output=True)
+    kept = (in_tmp / "outputs/a/command.txt").read_text()
+    assert kept.strip() == "rltrain " + " ".join(words)

@@ -246,3 +246,16 @@ def test_asking_leaves_objects_alone_that_are_shared_by_everybody() -> None:
     finally:
         Phase.DAY._value_, Phase.NIGHT._value_ = 1, 2
         Phase.DAY._name_, Phase.NIGHT._name_ = "DAY", "NIGHT"
+
+
+def test_a_generator_of_ones_own_that_is_used_at_resets_alone_is_found() -> None:
+    class Private(Toy):
+        def __init__(self) -> None:
+            super().__init__(300)
+            self.random = iter(lambda: np.random.default_rng(id(self)).normal(), None)
+
+        def reset(self, **kwargs: Any) -> Any:
+            obs, info = super().reset(**kwargs)
+            return obs + np.float32(next(self.random)), info
+
+    assert snapshot.why_not(Private) is not None

@@ -236,3 +236,67 @@ def test_a_clock_that_steps_back_changes_no_order(
     assert newest(folder).step == 192
     elapsed = [float(r["time/time_elapsed"]) for r in read_csv(folder / "progress.csv")]
     assert elapsed == sorted(elapsed)
+
+
+def test_a_users_error_in_mid_training_deletes_nothing(
+    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = assemble.Evaluator.run
+
+    def refuse(self: Any, policy: Any, purpose: str) -> Any:
+        if purpose == "final":
+            raise session.UserError("the environment cannot be made any more")
+        return original(self, policy, purpose)
+
+    monkeypatch.setattr(assemble.Evaluator, "run", refuse)
+    with pytest.raises(session.UserError):
+        session.start(compose(*small("ppo"), "run_name=a"))
+    assert newest(Path("outputs/a")).step == 96
+
+
+def test_a_last_checkpoint_that_cannot_be_written_is_a_failure(
+    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLTRAIN_FAULT", "checkpoint.write:enospc:1")
+    monkeypatch.setattr(faults, "_passed", {})
+    with pytest.raises(TrainingError, match="last checkpoint could not be written"):
+        session.start(compose(*small("ppo"), "run_name=a", "eval.every=0", "checkpoint.every=0"))
+    assert json.loads(Path("outputs/a/result.json").read_text())["state"] == "failed"
+    assert "last checkpoint" in Path("outputs/a/error.txt").read_text()
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(in_tmp: Path) -> None:
+    command = [sys.executable, "-m", "rltrain", *small("ppo"), "logger.console=plain"]
+    command += ["run_name=a", "checkpoint.every=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.communicate(timeout=60)
+    assert json.loads((in_tmp / "outputs/a/result.json").read_text())["state"] == "finished"
+
+
+HANGING_ENV = NAN_ENV.replace("bad = ", "bad = 0 if self.steps < 9 else time.sleep(999); ").replace(
+    "import gymnasium as gym, numpy as np", "import time, gymnasium as gym, numpy as np"
+)
+
+
+def test_a_third_signal_ends_a_step_that_hangs(in_tmp: Path) -> None:
+    text = HANGING_ENV.replace("def step", "def snapshot(self): raise OSError\n    def step")
+    (in_tmp / "hanging_env.py").write_text(text.replace("Nan-v0", "Hanging-v0"))
+    overrides = [o for o in small("ppo", "run_name=a") if not o.startswith("env=")]
+    overrides += ["env=hanging_env:Hanging-v0"]
+    code = "from rltrain.envs import snapshot\nsnapshot.why_not = lambda make: 'it hangs'\n"
+    code += "from rltrain.cli import main\nmain()\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *overrides], stderr=subprocess.PIPE, text=True, env=ENV
+    )
+    deadline = time.monotonic() + 60
+    while not (in_tmp / "outputs/a/result.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for _ in range(3):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "once more to give up" in errors

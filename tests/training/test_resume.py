@@ -237,3 +237,87 @@ def test_a_job_that_was_killed_before_its_first_checkpoint_starts_over(
     steps = [float(r["time/total_timesteps"]) for r in read_csv(in_tmp / "job/progress.csv")]
     assert steps == [48, 96, 144, 192]
     assert len(list((in_tmp / "job").glob("events.*"))) == 1
+
+
+RESTLESS = """
+import gymnasium as gym, numpy as np
+class Restless(gym.Env):
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    def __init__(self):
+        self.bias = np.random.normal()  # of the global generator, once for each made
+        self.episodes = 0
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episodes += 1
+        self.steps = 0
+        return self.observe(), {}
+    def step(self, action):
+        self.steps += 1
+        return self.observe(), self.bias + self.episodes, False, self.steps == 7, {}
+    def observe(self):
+        return np.random.normal(size=1).astype(np.float32)  # and in every step
+gym.register("Restless-v0", entry_point=Restless)
+"""
+
+
+def restless(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> list[str]:
+    (in_tmp / "restless_env.py").write_text(RESTLESS)
+    monkeypatch.syspath_prepend(str(in_tmp))
+    kept = [o for o in small("ppo", *overrides) if not o.startswith("env=")]
+    return [*kept, "env=restless_env:Restless-v0"]
+
+
+def test_what_draws_from_global_generators_is_resumed_and_repeated_exactly(
+    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = restless(in_tmp, monkeypatch)
+    whole = session.start(compose(*overrides, "run_name=whole")).folder
+    again = session.start(compose(*overrides, "run_name=again")).folder
+    same(whole, again)
+    session.resume(again, sorted((again / "checkpoints").glob("step_*"))[0], {})
+    same(whole, again)
+
+
+def test_evaluation_leaves_no_trace_in_training(
+    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = []
+    for every in (48, 0):
+        overrides = restless(in_tmp, monkeypatch, f"eval.every={every}", f"run_name=e{every}")
+        folder = session.start(compose(*overrides)).folder
+        policies.append(digest(newest(folder).content["policy"]))
+    assert policies[0] == policies[1]
+
+
+def test_a_state_that_cannot_be_put_back_costs_exactness_not_the_run(
+    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = session.start(compose(*small("ppo"), "run_name=a")).folder
+
+    def fail(self: Any, state: Any) -> None:
+        raise TypeError("an object that a fresh environment does not have")
+
+    monkeypatch.setattr("rltrain.envs.vector.VectorEnv.load_state_dict", fail)
+    session.resume(folder, None, {"total_timesteps": 384})
+    assert newest(folder).step == 384
+    assert "goes another way" in (folder / "run.log").read_text()
+
+
+def test_a_total_that_lies_behind_the_checkpoint_changes_nothing(
+    compose: Any, in_tmp: Path
+) -> None:
+    folder = session.start(compose(*small("ppo"), "run_name=a")).folder
+    before = {p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix}
+    file = sorted((folder / "checkpoints").glob("step_*"))[1]
+    with pytest.raises(session.UserError, match="is at step 192 already"):
+        session.resume(folder, file, {"total_timesteps": 10})
+    del before["run.log"]
+    after = {p.name: p.read_bytes() for p in folder.rglob("*") if p.name in before}
+    assert after == before
+
+
+def test_another_number_of_threads_is_told(compose: Any, in_tmp: Path) -> None:
+    folder = session.start(compose(*small("ppo"), "run_name=a")).folder
+    session.resume(folder, None, {"total_timesteps": 384, "num_threads": 2})
+    assert "threads 1 then, 2 now" in (folder / "run.log").read_text()

@@ -1,6 +1,6 @@
 """Composition: YAML, overrides and sweeps become checked, frozen settings.
 
-This file and `cli` are the only ones that know Hydra and OmegaConf.
+This file and `sources` are the only ones that know Hydra and OmegaConf.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathElement
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import (
@@ -27,92 +25,18 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.experimental.callback import Callback
-from hydra.plugins.config_source import ConfigResult, ConfigSource
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from rltrain.core.errors import UserError, did_you_mean
-from rltrain.core.paths import config_dir, user_config_dir
+from rltrain.core.paths import config_dir
 from rltrain.envs import ids
 from rltrain.reports.catalog import choices
+from rltrain.sources import GymnasiumSource, RltrainSearchPath
 
 Values = dict[str, Any]
-
-
-class GymnasiumSource(ConfigSource):
-    """Makes every environment id that Gymnasium can make a choice of the group `env`.
-
-    It is asked after all folders, so that a YAML of the same name wins.
-    """
-
-    @staticmethod
-    def scheme() -> str:
-        return "gymnasium"
-
-    @staticmethod
-    def _id(config_path: str) -> str:
-        group, _, name = config_path.partition("/")
-        return name.removesuffix(".yaml") if group == "env" else ""
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        values = {"defaults": ["base", "_self_"], "id": self._id(config_path)}
-        return ConfigResult(
-            provider=self.provider,
-            path=f"{self.scheme()}://{config_path}",
-            config=OmegaConf.create(values),
-            header={"package": None},
-        )
-
-    def available(self) -> bool:
-        return True
-
-    def is_group(self, config_path: str) -> bool:
-        namespace = self._id(config_path)
-        return config_path == "env" or (
-            bool(namespace) and any(i.startswith(namespace + "/") for i in ids.registered())
-        )
-
-    def is_config(self, config_path: str) -> bool:
-        name = self._id(config_path)
-        return bool(name) and ids.can_make(name)
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        prefix = "" if config_path == "env" else self._id(config_path) + "/"
-        return [i.removeprefix(prefix) for i in ids.registered() if i.startswith(prefix)]
-
-
-class _UsersFirst(list[Any]):
-    """A search path in which a user's folders stand before rltrain's, and ids come last."""
-
-    def append(self, element: Any) -> None:
-        if element.provider.startswith("hydra.searchpath"):
-            self.insert(0, element)
-        else:
-            super().append(element)
-
-    def insert(self, index: Any, element: Any) -> None:
-        """A user's folder goes before rltrain's own, so that a file of the same name wins."""
-        first = next(i for i, e in enumerate(self) if e.provider == "main")
-        ours = next((i for i, e in enumerate(self) if e.path == "gymnasium://"), len(self))
-        # A config.yaml of another project must not take the place of rltrain's root.
-        root = Path(element.path.removeprefix("file://")) / "config.yaml"
-        super().insert(ours if root.exists() else first, element)
-
-
-class RltrainSearchPath(SearchPathPlugin):
-    """Adds `./configs`, where there is one, and the environment ids."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        path = cast(Any, search_path)
-        path.config_search_path = _UsersFirst(path.config_search_path)
-        folder = user_config_dir()
-        if folder is not None:
-            path.config_search_path.insert(0, SearchPathElement("here", f"file://{folder}"))
-        # Under this provider's name Hydra finds the place of `--config-dir`.
-        search_path.append("schema", "gymnasium://")
 
 
 class SweepFolder(Callback):

@@ -88,15 +88,7 @@ def play(
     settings: RunSettings, folder: Path, choice: str = "newest"
 ) -> tuple[Checkpoint, Evaluation]:
     """Plays the episodes of `settings.eval` with a run's policy, in fresh environments."""
-    from rltrain.training.build import env_factory
-    from rltrain.training.evaluation import Evaluator
+    from rltrain.training.build import build_evaluator
 
     loaded, policy = load_policy(settings, folder, choice)
-    evaluator = Evaluator(
-        env_factory(settings),
-        settings.eval.episodes,
-        settings.eval.deterministic,
-        settings.seed,
-        settings.eval.max_episode_steps,
-    )
-    return loaded, evaluator.run(policy, "final")
+    return loaded, build_evaluator(settings).run(policy, "final")

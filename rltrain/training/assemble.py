@@ -12,11 +12,10 @@ from rltrain.core.seeding import generator, seed_everything
 from rltrain.envs.vector import VectorEnv
 from rltrain.settings.run import RunSettings
 from rltrain.training import checkpoint
-from rltrain.training.build import build_algorithm, build_envs, env_factory
+from rltrain.training.build import build_algorithm, build_envs, build_evaluator
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
 from rltrain.training.console import make_console
-from rltrain.training.evaluation import Evaluator
 from rltrain.training.run import Run
 from rltrain.training.sampler import InlineSampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
@@ -64,15 +63,7 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     if settings.total_timesteps % stride:
         rounded = -(-settings.total_timesteps // stride) * stride
         logger.info("%d steps are collected at a time: %d in all", stride, rounded)
-    evaluator = None
-    if settings.eval.every:
-        evaluator = Evaluator(
-            env_factory(settings),
-            settings.eval.episodes,
-            settings.eval.deterministic,
-            settings.seed,
-            settings.eval.max_episode_steps,
-        )
+    evaluator = build_evaluator(settings) if settings.eval.every else None
     trainer = Trainer(settings, config, algorithm, sampler, evaluator, folder)
     up_to = -1  # a run that was killed before its first checkpoint leaves rows too
     if loaded is not None:

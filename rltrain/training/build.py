@@ -21,6 +21,7 @@ from rltrain.envs.vector import Env, VectorEnv
 from rltrain.fast.startup import spare_dynamo
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
+from rltrain.training.evaluation import Evaluator
 
 logger = logging.getLogger("rltrain")
 
@@ -32,6 +33,16 @@ SMALL = 500_000
 def env_factory(run: RunSettings, **overrides: Any) -> Callable[[], Env]:
     """Makes environments as the run's settings say."""
     return functools.partial(make_env, run.env, **overrides)
+
+
+def build_evaluator(run: RunSettings) -> Evaluator:
+    return Evaluator(
+        env_factory(run),
+        run.eval.episodes,
+        run.eval.deterministic,
+        run.seed,
+        run.eval.max_episode_steps,
+    )
 
 
 def build_envs(run: RunSettings) -> VectorEnv:

@@ -23,6 +23,7 @@ from rltrain.core.types import Progress
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, session
 from rltrain.training.build import build_algorithm, build_envs
+from rltrain.training.evaluation import Evaluator
 from rltrain.training.sampler import InlineSampler
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
@@ -241,14 +242,14 @@ def test_a_clock_that_steps_back_changes_no_order(
 def test_a_users_error_in_mid_training_deletes_nothing(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = assemble.Evaluator.run
+    original = Evaluator.run
 
     def refuse(self: Any, policy: Any, purpose: str) -> Any:
         if purpose == "final":
             raise session.UserError("the environment cannot be made any more")
         return original(self, policy, purpose)
 
-    monkeypatch.setattr(assemble.Evaluator, "run", refuse)
+    monkeypatch.setattr(Evaluator, "run", refuse)
     with pytest.raises(session.UserError):
         session.start(compose(*small("ppo"), "run_name=a"))
     assert newest(Path("outputs/a")).step == 96

@@ -20,19 +20,23 @@ class Row:
     what: str = ""
     episodes: int = 20
     waits_for: str = ""
+    seeds: tuple[int, ...] = (10, 11, 12)
 
     @property
     def title(self) -> str:
         return self.what or self.algo
 
 
+# Its presets were changed after seeds 10 to 12 had been looked at.
+DQN_SEEDS = (30, 31, 32)
+
 ROWS = (
     Row(1, "q_learning", "CliffWalking-v1", 50_000, -13),
     Row(2, "q_learning", "Taxi-v4", 500_000, 7.8, episodes=300),
     Row(3, "q_learning", "FrozenLake-v1", 1_000_000, 0.70, episodes=2000),
-    Row(4, "dqn", "CartPole-v1", 50_000, 475),
+    Row(4, "dqn", "CartPole-v1", 50_000, 475, seeds=DQN_SEEDS),
     Row(5, "dqn", "CartPole-v1", 100_000, 450, "dqn, four extensions", waits_for="rainbow's parts"),
-    Row(6, "dqn", "MountainCar-v0", 120_000, -120),
+    Row(6, "dqn", "MountainCar-v0", 120_000, -120, seeds=DQN_SEEDS),
     Row(7, "dqn", "Acrobot-v1", 100_000, -90, "QR-DQN", waits_for="QR-DQN"),
     Row(8, "dqn", "CartPole-v1", 500_000, 430, "C51", waits_for="C51"),
     Row(9, "reinforce", "CartPole-v1", 200_000, 400, waits_for="reinforce"),

@@ -50,6 +50,7 @@ def small(algo: str, *overrides: str) -> list[str]:
         "eval.episodes=2",
         "eval.max_episode_steps=50",
         "checkpoint.every=96",
+        "sampler=inline",
         *SMALL.get(algo, []),
         *overrides,
     ]

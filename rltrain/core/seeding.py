@@ -39,7 +39,7 @@ def global_state() -> dict[str, Any]:
         "numpy": np.random.get_state(legacy=False),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # else nobody drew
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 

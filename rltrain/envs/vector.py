@@ -55,6 +55,7 @@ class VectorEnv:
     The reset belongs to the step that ended the episode: there is no row in between.
     Discrete actions and observations are counted from 0 whatever the space's start, and
     actions of a Box are clipped to its bounds here, so that a policy need not know them.
+    `first` is the number of the first of them, where others are stepped elsewhere.
 
     Raises:
         EnvError: an environment breaks its declared space, or returns what is no number.
@@ -67,6 +68,7 @@ class VectorEnv:
         seed: int,
         *stream: str,
         batch: bool = True,
+        first: int = 0,
     ) -> None:
         self._make = make
         self.envs = [make() for _ in range(num_envs)]
@@ -77,6 +79,7 @@ class VectorEnv:
         spec = self.envs[0].spec
         self.name = spec.id if spec else type(self.envs[0].unwrapped).__name__
         self._seed, self._stream = seed, stream
+        self.first = first
         self._dtype = dtype_of(self.observation_space)
         self._shape = self.observation_space.shape or ()
         self._box = isinstance(self.observation_space, spaces.Box)
@@ -102,7 +105,7 @@ class VectorEnv:
         self.lengths[:] = 0
         obs = np.empty_like(self.obs)
         for i, env in enumerate(self.envs):
-            first, _ = env.reset(seed=derive(self._seed, *self._stream, i, at))
+            first, _ = env.reset(seed=derive(self._seed, *self._stream, self.first + i, at))
             obs[i] = self._checked(first, i)
             if self._batch is not None:
                 self._batch.pull(i)
@@ -121,7 +124,7 @@ class VectorEnv:
         if not np.isfinite(reward).all():
             i = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvError(
-                f"{self.name} returned the reward {reward[i]} (environment {i}, step"
+                f"{self.name} returned the reward {reward[i]} (environment {self.first + i}, step"
                 f" {self.lengths[i] + 1} of its episode)."
             )
         self.returns += reward
@@ -196,7 +199,7 @@ class VectorEnv:
             got = f"{type(obs).__name__} {obs!r:.60}"
         raise EnvError(
             f"{self.name} declares observations {self.observation_space}, but returned {got}"
-            f" (environment {i})."
+            f" (environment {self.first + i})."
         )
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
@@ -204,7 +207,7 @@ class VectorEnv:
             i = int(np.flatnonzero(~np.isfinite(obs).reshape(self.num_envs, -1).all(1))[0])
             raise EnvError(
                 f"{self.name} returned an observation that is no number: {obs[i]!r:.80}"
-                f" (environment {i}, {when.format(self.lengths[i] + 1)})."
+                f" (environment {self.first + i}, {when.format(self.lengths[i] + 1)})."
             )
 
     def close(self) -> None:

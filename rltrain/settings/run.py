@@ -65,6 +65,10 @@ class RunSettings:
     kernels: Literal["auto", "numpy", "torch"] = key(
         "What small networks compute with on a CPU; auto takes NumPy where it is faster."
     )
+    sampler: Literal["auto", "inline", "processes"] = key(
+        "Where environments are stepped: here, or in worker processes; auto times a step."
+    )
+    num_workers: int | Literal["auto"] = key("Worker processes; auto takes one a core.", min=1)
     output_dir: str = key("Where run folders are made.")
     run_name: str | None = key("Name of the run folder; null makes one up.")
     plugins: tuple[str, ...] = key("Modules that register algorithms, networks, optimisers.")

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rltrain.algos.base import Algorithm
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator, seed_everything
-from rltrain.envs.vector import VectorEnv
 from rltrain.settings.run import RunSettings
 from rltrain.training import checkpoint
-from rltrain.training.build import build_algorithm, build_envs, build_evaluator
+from rltrain.training.build import (
+    build_algorithm,
+    build_envs,
+    build_evaluator,
+    choose_sampler,
+    spaces_of,
+)
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
 from rltrain.training.console import make_console
 from rltrain.training.run import Run
-from rltrain.training.sampler import InlineSampler
+from rltrain.training.sampler import InlineSampler, Sampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
 from rltrain.training.trainer import Trainer
 
@@ -29,12 +35,11 @@ class Assembly:
     """A trainer, and what has to be closed after it."""
 
     trainer: Trainer
-    envs: VectorEnv
 
     def close(self) -> None:
         self.trainer.console.close()
         self.trainer.log.close()
-        self.envs.close()
+        self.trainer.sampler.close()
 
 
 def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path | None) -> Assembly:
@@ -50,16 +55,44 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     folder = CheckpointFolder(run.checkpoints, settings.checkpoint.keep_last)
     loaded = _load(folder, source, settings, config) if source is not None else None
     seed_everything(settings.seed)  # for what environments draw when they are made
+    algorithm, sampler = _algorithm_and_sampler(settings)
+    try:
+        trainer = _trainer(run, settings, config, algorithm, sampler, folder, loaded)
+    except BaseException:
+        sampler.close()
+        raise
+    return Assembly(trainer)
+
+
+def _algorithm_and_sampler(settings: RunSettings) -> tuple[Algorithm, Sampler]:
+    workers = choose_sampler(settings)
+    if workers:
+        from rltrain.training.workers import ProcessSampler
+
+        spaces = spaces_of(settings)
+        algorithm = build_algorithm(settings, spaces)
+        return algorithm, ProcessSampler(settings, algorithm, spaces, workers)
     envs = build_envs(settings)
     algorithm = build_algorithm(settings, envs)
-    sampler = InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
+    return algorithm, InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
+
+
+def _trainer(
+    run: Run,
+    settings: RunSettings,
+    config: dict[str, Any],
+    algorithm: Algorithm,
+    sampler: Sampler,
+    folder: CheckpointFolder,
+    loaded: Checkpoint | None,
+) -> Trainer:
     if sampler.why_not_saved is not None:
         logger.info(
             "environment state cannot be saved (%s): episodes end at each checkpoint, so that a"
             " run resumed from there goes the same way",
             sampler.why_not_saved,
         )
-    stride = algorithm.horizon * envs.num_envs
+    stride = algorithm.horizon * settings.env.num_envs
     if settings.total_timesteps % stride:
         rounded = -(-settings.total_timesteps // stride) * stride
         logger.info("%d steps are collected at a time: %d in all", stride, rounded)
@@ -81,7 +114,7 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     trainer.evaluations = CSVTable(run.folder / "evaluations.csv", up_to)
     title = f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
     trainer.console = make_console(settings.logger.console, title)
-    return Assembly(trainer, envs)
+    return trainer
 
 
 def _load(

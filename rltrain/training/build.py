@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import logging
+import multiprocessing
 import os
+import random
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import Space
 from torch import nn
 
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.core.errors import UserError
-from rltrain.core.seeding import seed_everything
+from rltrain.core.processes import available_cores
+from rltrain.core.seeding import global_state, seed_everything, set_global_state
 from rltrain.core.spaces import size_of
 from rltrain.envs.make import make_env
 from rltrain.envs.vector import Env, VectorEnv
@@ -29,6 +35,10 @@ logger = logging.getLogger("rltrain")
 # fifth for 64-64, and NumPy beat torch up to 512-512 (270,000); where a GPU begins to pay
 # was not measured.
 SMALL = 500_000
+
+# Workers pay from this many seconds on that they save in a step of all environments: they
+# write each step twice, and a horizon begins and ends with a message.
+WORTH_WORKERS = 400e-6
 
 
 def env_factory(run: RunSettings, **overrides: Any) -> Callable[[], Env]:
@@ -46,20 +56,26 @@ def build_evaluator(run: RunSettings) -> Evaluator:
     )
 
 
-def build_envs(run: RunSettings) -> VectorEnv:
+@dataclass(frozen=True)
+class Spaces:
+    """All that an algorithm has to know of the environments."""
+
+    observation_space: Space
+    action_space: Space
+    num_envs: int
+
+
+def build_envs(run: RunSettings, first: int = 0, count: int | None = None) -> VectorEnv:
+    """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
-    return VectorEnv(make, env.num_envs, run.seed, "environments", batch=env.batched)
+    count = env.num_envs if count is None else count
+    return VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
 
 
-def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:
+def build_algorithm(run: RunSettings, envs: VectorEnv | Spaces) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
-    entry = registry.entry("algo", run.algo.name)
     network = functools.partial(_network, run)
-    parameters = (
-        sum(p.numel() for p in network(size_of(envs.observation_space)).parameters())
-        if entry.networks
-        else 0
-    )
+    parameters = network_size(run, envs.observation_space)
     device = choose_device(run.device, parameters)
     choose_threads(run.num_threads, parameters)
     kernels = choose_kernels(run.kernels, device, parameters)
@@ -76,8 +92,22 @@ def build_algorithm(run: RunSettings, envs: VectorEnv) -> Algorithm:
         optimizer=functools.partial(_optimizer, run),
         kernels=kernels,
     )
-    algorithm: Algorithm = entry.load()(run.algo, parts)
+    algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     return algorithm
+
+
+def network_size(run: RunSettings, observation_space: Space) -> int:
+    """Parameters of the network's body; 0 for a table."""
+    if not registry.entry("algo", run.algo.name).networks:
+        return 0
+    return sum(p.numel() for p in _network(run, size_of(observation_space)).parameters())
+
+
+def spaces_of(run: RunSettings) -> Spaces:
+    """What an algorithm has to know of the environments, from one that is made and closed."""
+    envs = build_envs(run, count=1)
+    envs.close()
+    return Spaces(envs.observation_space, envs.action_space, run.env.num_envs)
 
 
 def _network(run: RunSettings, in_features: int) -> nn.Module:
@@ -136,11 +166,77 @@ def choose_threads(wanted: int | str, parameters: int) -> int:
         count, why = 1, f"auto: {_size(parameters)} runs fastest with one"
     else:
         allowed = os.environ.get("OMP_NUM_THREADS", "")
-        count = int(allowed) if allowed.isdigit() else len(os.sched_getaffinity(0))
+        count = int(allowed) if allowed.isdigit() else available_cores()
         why = f"auto: {_size(parameters)}"
     torch.set_num_threads(count)
     logger.info("torch threads: %d (%s)", count, why)
     return count
+
+
+def choose_sampler(run: RunSettings) -> int:
+    """The number of worker processes, 0 for none: what was asked for, or what is faster.
+
+    On a CPU both give the same numbers, so that a clock may decide.
+
+    Raises:
+        UserError: there are more workers than environments.
+    """
+    count, cores = run.env.num_envs, available_cores()
+    workers = min(count, cores) if run.num_workers == "auto" else run.num_workers
+    if workers > count:
+        raise UserError(f"num_workers={workers}: env.num_envs={count} leaves some without work.")
+    if run.sampler != "auto":
+        pays, why = run.sampler == "processes", "asked for"
+    elif count == 1 or cores == 1:
+        pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"
+    elif multiprocessing.current_process().daemon:
+        pays, why = False, "auto: this process may have no children"
+    else:
+        pays, why = _workers_pay(run, workers)
+    chosen = f"processes, {workers} of them" if pays else "inline"
+    logger.info("sampler: %s (%s)", chosen, why)
+    return workers if pays else 0
+
+
+def _workers_pay(run: RunSettings, workers: int) -> tuple[bool, str]:
+    """Whether what workers save in a step is worth handing over, and why."""
+    env = env_factory(run)()
+    try:
+        seconds, draws = time_step(env)
+        size = network_size(run, env.observation_space)
+    finally:
+        env.close()
+    if run.device != "cpu" and torch.cuda.is_available() and size >= SMALL:
+        return False, "auto: workers act on the CPU, whose last bits are not the GPU's"
+    if draws:
+        return False, "auto: the environment draws from global random generators"
+    count = run.env.num_envs
+    saved = (count - -(-count // workers)) * seconds
+    return saved > WORTH_WORKERS, f"auto: {count} environments, {seconds * 1e6:,.0f} µs a step"
+
+
+def time_step(env: Env) -> tuple[float, bool]:
+    """Seconds of a step under random actions, the median of some, and whether it draws from
+    Python's or NumPy's global generators, which are put back."""
+    outside, began = global_state(), time.perf_counter()
+    seconds: list[float] = []
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    before = _globals()
+    while len(seconds) < 3 or (len(seconds) < 100 and time.perf_counter() - began < 0.1):
+        action, clock = env.action_space.sample(), time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        seconds.append(time.perf_counter() - clock)
+        if terminated or truncated:
+            env.reset()
+    draws = before != _globals()
+    set_global_state(outside)
+    return float(np.median(seconds)), draws
+
+
+def _globals() -> tuple[Any, ...]:
+    state: Any = np.random.get_state(legacy=False)
+    return random.getstate(), state["state"]["key"].tobytes(), state["state"]["pos"]
 
 
 def _size(parameters: int) -> str:

@@ -11,7 +11,16 @@ from rltrain.core.errors import UserError, did_you_mean
 Values = dict[str, Any]
 
 # What does not make it another run, by the first part of the key.
-RESUMABLE = ("total_timesteps", "device", "num_threads", "logger", "checkpoint", "eval")
+RESUMABLE = (
+    "total_timesteps",
+    "device",
+    "num_threads",
+    "sampler",
+    "num_workers",
+    "logger",
+    "checkpoint",
+    "eval",
+)
 _NEUTRAL = (*RESUMABLE, "output_dir", "run_name", "tuned")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,26 @@ from rltrain.core.types import Progress, Transition
 from rltrain.envs.vector import Episode, VectorEnv
 
 logger = logging.getLogger("rltrain")
+
+
+class Sampler(Protocol):
+    """What a trainer asks of whoever collects."""
+
+    why_not_saved: str | None
+
+    def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool: ...
+
+    def take_seconds(self) -> dict[str, float]: ...
+
+    def take_episodes(self) -> list[Episode]: ...
+
+    def prepare_save(self, at: int) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class InlineSampler(Stateful):
@@ -35,6 +55,7 @@ class InlineSampler(Stateful):
         self.collected = 0  # vector steps of a horizon that is not complete
         self.finished: list[tuple[int, float, int]] = []
         self.saved_at = 0
+        self.lost = False  # the environments' state could not be put back
         self.seconds = {"env": 0.0, "act": 0.0}
         envs.restart()
 
@@ -99,7 +120,8 @@ class InlineSampler(Stateful):
         return super().state_dict() | {"envs": self.envs.state_dict(self.why_not_saved is None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict({k: v for k, v in state.items() if k != "envs"})
+        own = {k: v for k, v in state.items() if k not in ("envs", "random")}
+        super().load_state_dict(own)  # `random` is of worker processes
         try:
             self.envs.load_state_dict(state["envs"])
         except Exception as error:
@@ -113,3 +135,7 @@ class InlineSampler(Stateful):
             self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
             self.envs.rebuild()
             self.envs.restart(self.saved_at)
+            self.lost = True
+
+    def close(self) -> None:
+        self.envs.close()

@@ -22,7 +22,7 @@ from rltrain.training.checkpoint import CheckpointFolder
 from rltrain.training.console import SilentConsole
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.log import Clock, MetricLog
-from rltrain.training.sampler import InlineSampler
+from rltrain.training.sampler import Sampler
 from rltrain.training.signals import Interrupted, StopSignals
 from rltrain.training.tables import CSVTable
 
@@ -47,7 +47,7 @@ class Trainer:
         settings: RunSettings,
         config: dict[str, Any],
         algorithm: Algorithm,
-        sampler: InlineSampler,
+        sampler: Sampler,
         evaluator: Evaluator | None,
         checkpoints: CheckpointFolder,
     ) -> None:

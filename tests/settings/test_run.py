@@ -35,6 +35,8 @@ def values(**changes: Any) -> dict[str, Any]:
         "device": "cpu",
         "num_threads": "auto",
         "kernels": "auto",
+        "sampler": "auto",
+        "num_workers": "auto",
         "output_dir": "outputs",
         "run_name": None,
         "plugins": [],

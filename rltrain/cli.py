@@ -188,13 +188,15 @@ def _summarize(outcome: Any) -> int:
 
     folder = outcome.folder
     score = "not evaluated" if outcome.score is None else f"{outcome.score:.1f}"
+    early = outcome.reached is not None
+    longer = "eval.stop_at=null" if early else f"total_timesteps={2 * outcome.steps}"
     best = "" if outcome.best in (None, outcome.score) else f" (best on the way {outcome.best:.1f})"
     print(
         f"\nscore     {score}{best}\n"
         f"steps     {outcome.steps:,} in {duration(outcome.seconds)}\n"
         f"folder    {folder}\n"
         f"evaluate  rltrain eval {folder}\n"
-        f"longer    rltrain resume={folder} total_timesteps={2 * outcome.steps}\n"
+        f"longer    rltrain resume={folder} {longer}\n"
         f"curves    tensorboard --logdir {folder}"
     )
     return OK

@@ -24,6 +24,7 @@ class EnvSettings:
 class EvalSettings:
     every: int = key("Environment steps between evaluations; 0 turns them off.", min=0)
     episodes: int = key("Episodes of an evaluation.", min=1)
+    stop_at: float | None = key("Mean reward of an evaluation that ends training; null: none.")
     deterministic: bool = key("Act greedily rather than by sampling.")
     max_episode_steps: int = key("Cut episodes here where the environment has no limit.", min=1)
 
@@ -113,6 +114,11 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    if run.eval.stop_at is not None and not run.eval.every:
+        raise UserError(
+            f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."
+            " Set eval.every, or eval.stop_at=null."
+        )
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)

@@ -137,4 +137,10 @@ def _load(
             f"total_timesteps={settings.total_timesteps}: {loaded.path.name} is at step"
             f" {loaded.step} already."
         )
+    reached, stop_at = loaded.content["scores"]["reached"], settings.eval.stop_at
+    if source.is_file() and reached is not None and stop_at is not None and reached >= stop_at:
+        raise UserError(
+            f"eval.stop_at={stop_at:g}: {loaded.path.name} ended the run by it; to train on:"
+            " eval.stop_at=null"
+        )
     return loaded

@@ -30,7 +30,7 @@ def make_console(mode: Literal["auto", "live", "plain", "off"], title: str) -> S
 class SilentConsole:
     """Shows nothing."""
 
-    def tick(self, progress: Progress, clock: Clock) -> None:
+    def tick(self, progress: Progress, clock: Clock, ended: bool = False) -> None:
         pass
 
     def row(self, progress: Progress, row: dict[str, float]) -> None:
@@ -84,15 +84,17 @@ class LiveConsole(SilentConsole):
         self._evaluation = ""
         self._drawn = 0.0
         self._start: tuple[float, int] | None = None
+        self._ended = False
         # stdout stays redirected so that log lines do not tear the display
         self._live = Live(console=terminal, auto_refresh=False, transient=False)
         self._live.start()
 
-    def tick(self, progress: Progress, clock: Clock) -> None:
+    def tick(self, progress: Progress, clock: Clock, ended: bool = False) -> None:
         now = time.perf_counter()
         if self._start is None:
             self._start = (now, progress.steps)
-        if now - self._drawn >= FRAME_SECONDS or progress.steps >= progress.total:
+        self._ended = ended or progress.steps >= progress.total
+        if now - self._drawn >= FRAME_SECONDS or self._ended:
             self._drawn = now
             self._live.update(self._frame(progress, clock, now), refresh=True)
 
@@ -131,7 +133,7 @@ class LiveConsole(SilentConsole):
     def _left(self, progress: Progress, now: float) -> str:
         began, steps = self._start or (now, progress.steps)
         done = progress.steps - steps
-        if progress.steps >= progress.total:
+        if self._ended:
             return "done"
         return (
             f"{duration((now - began) / done * (progress.total - progress.steps))} left"

@@ -22,13 +22,17 @@ logger = logging.getLogger("rltrain")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: `score` is the final policy's, None where evaluation is off."""
+    """How a run ended: `score` is the final policy's, None where evaluation is off.
+
+    `reached` is the mean reward that ended it early, by `eval.stop_at`.
+    """
 
     folder: Path
     steps: int
     seconds: float
     score: float | None
     best: float | None
+    reached: float | None
 
 
 def start(values: Values) -> Outcome:
@@ -110,6 +114,13 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
     settings = _checked(values)
     result = folders.read_result(folder)
     finished = file is None and result.get("state") == "finished"
+    reached, stop_at = result.get("reached"), settings.eval.stop_at
+    if finished and reached is not None and stop_at is not None and reached >= stop_at:
+        raise UserError(
+            f"{folder} is finished: its mean reward of {reached:.1f} reached eval.stop_at="
+            f"{stop_at:g} at step {result['steps']}, score {result['score']}."
+            " To train on: eval.stop_at=null"
+        )
     if finished and settings.total_timesteps <= int(result["steps"]):
         raise UserError(
             f"{folder} is finished: {result['steps']} steps, score {result['score']}."
@@ -146,6 +157,7 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
             seconds=round(trainer.clock.total, 1),
             score=trainer.scores.final,
             best=trainer.scores.best,
+            reached=trainer.scores.reached,
         )
         fields = {k: v for k, v in vars(outcome).items() if k != "folder"}
         folders.write_result(run.folder, state="finished", **fields)

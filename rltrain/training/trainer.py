@@ -31,12 +31,20 @@ logger = logging.getLogger("rltrain")
 
 @dataclass
 class Scores(Stateful):
-    """Evaluation scores so far; `final` is that of the last policy."""
+    """Evaluation scores so far; `final` is that of the last policy.
 
-    _state = ("best", "final")
+    `reached` is the mean reward that ended training by `eval.stop_at`.
+    """
+
+    _state = ("best", "final", "reached")
 
     best: float | None = None
     final: float | None = None
+    reached: float | None = None
+
+    def end_at(self, stop_at: float | None) -> bool:
+        """Whether training is over by `eval.stop_at`, which a resumed run may have changed."""
+        return self.reached is not None and stop_at is not None and self.reached >= stop_at
 
 
 class Trainer:
@@ -73,17 +81,18 @@ class Trainer:
             TrainingError: numbers went wrong; the last checkpoint is as it was.
         """
         progress = self.progress
-        self.scores.final = None  # a run that goes on has no final policy yet
+        if not self._ended:  # a run that goes on has no final policy yet
+            self.scores.final = self.scores.reached = None
         with StopSignals() as signals:
-            while progress.steps < progress.total:
+            while not self._ended:
                 if self._collect(signals.requested):
                     metrics = self.algorithm.update(progress)
                     self.clock.lap("learn")
                     self.log.add(metrics, self.sampler.take_episodes())
                     self._look()
-                    self.console.tick(progress, self.clock)
+                    self.console.tick(progress, self.clock, self._ended)
                     self.clock.lap("other")
-                if signals.received is not None and progress.steps < progress.total:
+                if signals.received is not None and not self._ended:
                     with signals.shielded():
                         self._stop(signals.received)
 
@@ -94,8 +103,10 @@ class Trainer:
 
     def _look(self) -> None:
         """Once in a while: a row, an evaluation, a checkpoint, in this order."""
-        self._log()
+        logged = self._log()
         self._evaluate()
+        if self._ended and not logged:  # by this evaluation
+            self._log()
         save = self._ended or self.progress.crossed(self.settings.checkpoint.every)
         self.progress.seen = self.progress.steps
         if save:
@@ -105,14 +116,17 @@ class Trainer:
 
     @property
     def _ended(self) -> bool:
-        return self.progress.steps >= self.progress.total
+        early = self.scores.end_at(self.settings.eval.stop_at)
+        return early or self.progress.steps >= self.progress.total
 
-    def _log(self) -> None:
+    def _log(self) -> bool:
         every = self.settings.logger.every
-        if not every or self.progress.crossed(every) or self._ended:
+        due = not every or self.progress.crossed(every) or self._ended
+        if due:
             row = self.log.row(self.progress, self.clock)
             self.log.write(self.progress.steps, row)
             self.console.row(self.progress, row)
+        return due
 
     def _evaluate(self) -> None:
         if self.evaluator is None:
@@ -138,6 +152,23 @@ class Trainer:
         if self._ended:
             self.scores.final = result.mean
         self.console.evaluation(self.progress, result, best)
+        stop_at = self.settings.eval.stop_at
+        if not self._ended and stop_at is not None and result.mean >= stop_at:
+            self._stop_early(self.evaluator, result.mean, stop_at)
+
+    def _stop_early(self, evaluator: Evaluator, mean: float, stop_at: float) -> None:
+        """Ends training: an evaluation reached `eval.stop_at`."""
+        self.scores.reached = mean
+        # The evaluation that was first to cross the line may have been lucky.
+        self.scores.final = evaluator.run(self.algorithm.policy, "final").mean
+        self.clock.lap("eval")
+        logger.info(
+            "eval.stop_at: mean reward %.1f reached %g at step %s; on other episodes it is %.1f",
+            mean,
+            stop_at,
+            f"{self.progress.steps:,}",
+            self.scores.final,
+        )
 
     def _try_to_save(self, save: Callable[[], None]) -> None:
         try:

@@ -359,3 +359,13 @@ def test_the_command_is_kept_as_it_was_typed(in_tmp: Path) -> None:
     subprocess.run([sys.executable, "-m", "rltrain", *words], check=True, capture_output=True)
     kept = (in_tmp / "outputs/a/command.txt").read_text()
     assert kept.strip() == "rltrain " + " ".join(words)
+
+
+def test_a_run_that_ended_early_says_why_and_how_to_go_on(run: Run, in_tmp: Path) -> None:
+    code, out, err = run(*small("ppo", "run_name=a", "eval.stop_at=-1"))
+    assert (code, "eval.stop_at: mean reward" in err) == (0, True)
+    assert "steps     96 in" in out
+    command = "rltrain resume=outputs/a eval.stop_at=null"
+    assert f"longer    {command}" in out
+    code, out, _ = run(*command.split()[1:])
+    assert (code, "steps     192 in" in out) == (0, True)

@@ -21,6 +21,7 @@ FREE = {
     "logger.console": "off",
     "checkpoint.every": 5,
     "eval.episodes": 3,
+    "eval.stop_at": 475.0,
 }
 FIXED = {
     "seed": 4,
@@ -46,7 +47,7 @@ def saved() -> dict[str, Any]:
         "num_workers": "auto",
         "logger": {"console": "auto"},
         "checkpoint": {"every": 10},
-        "eval": {"episodes": 10},
+        "eval": {"episodes": 10, "stop_at": None},
         "seed": 3,
         "algo": {"name": "ppo", "gamma": 0.99},
         "env": {"id": "CartPole-v1", "num_envs": 8, "kwargs": {}},

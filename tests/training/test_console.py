@@ -230,3 +230,16 @@ def test_the_live_display_is_drawn_a_few_times_a_second_and_at_the_end(
     shown = [n for n in ("111", "222", "333", "10,000") if f"{n} / 10,000 steps" in text]
     assert shown == ["111", "333", "10,000"]
     assert "done" in text
+
+
+def test_the_live_display_of_a_run_that_ends_early_is_drawn_to_its_end(
+    now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = pretend(monkeypatch, True)
+    live = make_console("live", "title")
+    live.tick(at(111), clock())
+    now[0] += 0.1
+    live.tick(at(222), clock(), ended=True)
+    live.close()
+    assert "222 / 10,000 steps" in seen(screen)
+    assert "done" in seen(screen)

@@ -92,6 +92,11 @@ class VectorEnv:
         self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
         self.restarted_at = 0
 
+    @property
+    def batched(self) -> bool:
+        """Whether they are stepped at once."""
+        return self._batch is not None
+
     def rebuild(self) -> None:
         """Makes the environments anew, as a resumed process does."""
         self.close()

@@ -22,6 +22,7 @@ from rltrain.training.build import (
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
 from rltrain.training.console import make_console
+from rltrain.training.performance import Performance
 from rltrain.training.run import Run
 from rltrain.training.sampler import InlineSampler, Sampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
@@ -32,9 +33,10 @@ logger = logging.getLogger("rltrain")
 
 @dataclass(frozen=True)
 class Assembly:
-    """A trainer, and what has to be closed after it."""
+    """A trainer, what was chosen for its speed, and what has to be closed after it."""
 
     trainer: Trainer
+    performance: Performance
 
     def close(self) -> None:
         self.trainer.console.close()
@@ -55,25 +57,28 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     folder = CheckpointFolder(run.checkpoints, settings.checkpoint.keep_last)
     loaded = _load(folder, source, settings, config) if source is not None else None
     seed_everything(settings.seed)  # for what environments draw when they are made
-    algorithm, sampler = _algorithm_and_sampler(settings)
+    performance = Performance()
+    algorithm, sampler = _algorithm_and_sampler(settings, performance)
     try:
         trainer = _trainer(run, settings, config, algorithm, sampler, folder, loaded)
     except BaseException:
         sampler.close()
         raise
-    return Assembly(trainer)
+    return Assembly(trainer, performance)
 
 
-def _algorithm_and_sampler(settings: RunSettings) -> tuple[Algorithm, Sampler]:
-    workers = choose_sampler(settings)
+def _algorithm_and_sampler(
+    settings: RunSettings, performance: Performance
+) -> tuple[Algorithm, Sampler]:
+    workers = choose_sampler(settings, performance)
     if workers:
         from rltrain.training.workers import ProcessSampler
 
         spaces = spaces_of(settings)
-        algorithm = build_algorithm(settings, spaces)
+        algorithm = build_algorithm(settings, spaces, performance)
         return algorithm, ProcessSampler(settings, algorithm, spaces, workers)
-    envs = build_envs(settings)
-    algorithm = build_algorithm(settings, envs)
+    envs = build_envs(settings, performance=performance)
+    algorithm = build_algorithm(settings, envs, performance)
     return algorithm, InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import multiprocessing
 import os
 import random
@@ -28,8 +27,7 @@ from rltrain.fast.startup import spare_dynamo
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
-
-logger = logging.getLogger("rltrain")
+from rltrain.training.performance import Performance
 
 # Below this many parameters of a body: one thread, NumPy, the CPU. One thread beat two by a
 # fifth for 64-64, and NumPy beat torch up to 512-512 (270,000); where a GPU begins to pay
@@ -65,20 +63,33 @@ class Spaces:
     num_envs: int
 
 
-def build_envs(run: RunSettings, first: int = 0, count: int | None = None) -> VectorEnv:
+def build_envs(
+    run: RunSettings,
+    first: int = 0,
+    count: int | None = None,
+    performance: Performance | None = None,
+) -> VectorEnv:
     """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
-    return VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
+    envs = VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
+    if performance is not None:
+        choice = "batched" if envs.batched else "one by one"
+        physics = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
+        performance.chose("environments", choice, physics if env.batched else "asked for")
+    return envs
 
 
-def build_algorithm(run: RunSettings, envs: VectorEnv | Spaces) -> Algorithm:
+def build_algorithm(
+    run: RunSettings, envs: VectorEnv | Spaces, performance: Performance | None = None
+) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
+    performance = performance or Performance()
     network = functools.partial(_network, run)
     parameters = network_size(run, envs.observation_space)
-    device = choose_device(run.device, parameters)
-    choose_threads(run.num_threads, parameters)
-    kernels = choose_kernels(run.kernels, device, parameters)
+    device = choose_device(run.device, parameters, performance)
+    choose_threads(run.num_threads, parameters, performance)
+    kernels = choose_kernels(run.kernels, device, parameters, performance)
     if kernels == "numpy":
         spare_dynamo()
     seed_everything(run.seed)
@@ -126,7 +137,7 @@ def _optimizer(
     return optimizer
 
 
-def choose_device(wanted: str, parameters: int) -> torch.device:
+def choose_device(wanted: str, parameters: int, performance: Performance) -> torch.device:
     """The device that was asked for, or the one that suits the network's size.
 
     Raises:
@@ -135,7 +146,7 @@ def choose_device(wanted: str, parameters: int) -> torch.device:
     if wanted == "auto":
         use = "cuda" if torch.cuda.is_available() and parameters >= SMALL else "cpu"
         why = "no GPU here" if not torch.cuda.is_available() else _size(parameters)
-        logger.info("device: %s (auto: %s)", use, why)
+        performance.chose("device", use, f"auto: {why}")
         return torch.device(use)
     try:
         device = torch.device(wanted)
@@ -144,21 +155,25 @@ def choose_device(wanted: str, parameters: int) -> torch.device:
         count = torch.cuda.device_count()
         there = "cpu" + "".join(f", cuda:{i}" for i in range(count))
         raise UserError(f"device={wanted} is not there. Devices here: {there}.") from error
+    performance.chose("device", wanted, "asked for")
     return device
 
 
-def choose_kernels(wanted: str, device: torch.device, parameters: int) -> str:
+def choose_kernels(
+    wanted: str, device: torch.device, parameters: int, performance: Performance
+) -> str:
     """`numpy` or `torch`: what small networks act and learn with."""
     if wanted == "auto":
         use = "numpy" if device.type == "cpu" and 0 < parameters < SMALL else "torch"
-        logger.info("kernels: %s (auto: %s on %s)", use, _size(parameters), device.type)
+        performance.chose("kernels", use, f"auto: {_size(parameters)} on {device.type}")
         return use
     if wanted == "numpy" and device.type != "cpu":
         raise UserError(f"kernels=numpy computes on the CPU, and this run's device is {device}.")
+    performance.chose("kernels", wanted, "asked for")
     return wanted
 
 
-def choose_threads(wanted: int | str, parameters: int) -> int:
+def choose_threads(wanted: int | str, parameters: int, performance: Performance) -> int:
     """Sets torch's threads: what was asked for, or what is fastest for the network's size."""
     if isinstance(wanted, int):
         count, why = wanted, "asked for"
@@ -169,11 +184,11 @@ def choose_threads(wanted: int | str, parameters: int) -> int:
         count = int(allowed) if allowed.isdigit() else available_cores()
         why = f"auto: {_size(parameters)}"
     torch.set_num_threads(count)
-    logger.info("torch threads: %d (%s)", count, why)
+    performance.chose("threads", count, why)
     return count
 
 
-def choose_sampler(run: RunSettings) -> int:
+def choose_sampler(run: RunSettings, performance: Performance) -> int:
     """The number of worker processes, 0 for none: what was asked for, or what is faster.
 
     On a CPU both give the same numbers, so that a clock may decide.
@@ -193,8 +208,8 @@ def choose_sampler(run: RunSettings) -> int:
         pays, why = False, "auto: this process may have no children"
     else:
         pays, why = _workers_pay(run, workers)
-    chosen = f"processes, {workers} of them" if pays else "inline"
-    logger.info("sampler: %s (%s)", chosen, why)
+    chosen = f"{workers} processes" if pays else "inline"
+    performance.chose("sampler", chosen, why)
     return workers if pays else 0
 
 

@@ -143,12 +143,13 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
     run.log_to_file()
     if settings.tuned:
         logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)
-    parts = None
+    parts, standing = None, {}
     try:
         parts = assemble.build(run, settings, values, source)
         folders.mark_latest(run.folder, Path(settings.output_dir))
         (run.folder / folders.ERROR).unlink(missing_ok=True)
-        folders.write_result(run.folder, state="running")
+        standing = {"performance": parts.performance.choices}
+        folders.write_result(run.folder, state="running", **standing)
         trainer = parts.trainer
         trainer.train()
         outcome = Outcome(
@@ -160,12 +161,12 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
             reached=trainer.scores.reached,
         )
         fields = {k: v for k, v in vars(outcome).items() if k != "folder"}
-        folders.write_result(run.folder, state="finished", **fields)
+        folders.write_result(run.folder, state="finished", **fields, **standing)
         return outcome
     except RltrainError as error:
         if error.exit_code != USAGE:
             state = "failed" if error.exit_code == FAILED else "interrupted"
-            folders.write_result(run.folder, state=state, error=str(error))
+            folders.write_result(run.folder, state=state, error=str(error), **standing)
             run.note(f"{state}: {error}")
             if state == "failed":
                 (run.folder / folders.ERROR).write_text(f"{error}\n")
@@ -173,7 +174,8 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
                 error.add_note(f"To go on: rltrain resume={run.folder}")
         raise
     except Exception as error:
-        folders.write_result(run.folder, state="failed", error=f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        folders.write_result(run.folder, state="failed", error=text, **standing)
         (run.folder / folders.ERROR).write_text(traceback.format_exc())
         raise
     finally:

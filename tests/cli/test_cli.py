@@ -51,10 +51,12 @@ def test_a_run_says_how_to_go_on(run: Run, in_tmp: Path) -> None:
     for line in (f"rltrain eval {name}", f"rltrain resume={name}", f"tensorboard --logdir {name}"):
         assert line in out
     assert "192 / 192 steps" in out
-    assert "torch threads: 1" in err
+    assert "performance: threads 1 (auto: a network of" in err
     expected = {"config.yaml", "command.txt", "versions.json", "run.log", "progress.csv"}
     assert expected <= {p.name for p in folder.iterdir()}
-    assert read_result(folder)["state"] == "finished"
+    result = read_result(folder)
+    assert result["state"] == "finished"
+    assert result["performance"]["kernels"] == "numpy"
     assert not set(folder.name) & set(":/")
 
 

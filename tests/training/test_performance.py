@@ -1,0 +1,111 @@
+"""What was chosen for speed is said, with the reason, and kept."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rltrain.core.errors import UserError
+from rltrain.training import session
+from rltrain.training.build import SMALL, choose_device, choose_kernels, choose_threads
+from rltrain.training.performance import Performance
+from rltrain.training.run import read_result
+from tests.conftest import small
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(logging.getLogger("rltrain"), "propagate", True)
+    caplog.set_level(logging.INFO, "rltrain")
+    return lambda: [m for m in caplog.messages if m.startswith("performance: ")]
+
+
+@pytest.fixture
+def threads() -> Any:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lines", "choices"),
+    [
+        (
+            [],
+            [
+                "performance: environments batched (the physics of CartPole-v1 is known)",
+                "performance: device cpu (auto: ",
+                "performance: threads 1 (auto: a network of 4,480 parameters runs fastest",
+                "performance: kernels numpy (auto: a network of 4,480 parameters on cpu)",
+            ],
+            {"environments": "batched", "device": "cpu", "threads": 1, "kernels": "numpy"},
+        ),
+        (
+            ["device=cpu", "kernels=torch", "num_threads=1", "env.batched=false"],
+            [
+                "performance: environments one by one (asked for)",
+                "performance: device cpu (asked for)",
+                "performance: threads 1 (asked for)",
+                "performance: kernels torch (asked for)",
+            ],
+            {"environments": "one by one", "device": "cpu", "threads": 1, "kernels": "torch"},
+        ),
+    ],
+)
+def test_every_choice_of_a_run_is_in_its_log_and_its_result(
+    compose: Any, in_tmp: Path, overrides: list[str], lines: list[str], choices: dict[str, Any]
+) -> None:
+    folder = session.start(compose(*small("ppo", *overrides))).folder
+    found = [w for w in (folder / "run.log").read_text().splitlines() if "performance" in w]
+    assert len(found) == len(lines)
+    assert all(line in text for line, text in zip(lines, found, strict=True))
+    assert read_result(folder)["performance"] == choices
+
+
+def test_environments_whose_physics_is_not_known(compose: Any, in_tmp: Path) -> None:
+    folder = session.start(compose(*small("q_learning"))).folder
+    text = (folder / "run.log").read_text()
+    assert "environments one by one (the physics of FrozenLake-v1 is not known)" in text
+    assert "kernels torch (auto: a table on cpu)" in text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kernels"), [(SMALL - 1, "numpy"), (SMALL, "torch"), (0, "torch")]
+)
+def test_kernels_follow_the_size(said: Any, parameters: int, kernels: str) -> None:
+    performance = Performance()
+    assert choose_kernels("auto", CPU, parameters, performance) == kernels
+    assert performance.choices == {"kernels": kernels}
+    assert len(said()) == 1
+    assert "(auto: " in said()[0]
+
+
+def test_kernels_that_the_device_has_not() -> None:
+    performance = Performance()
+    with pytest.raises(UserError, match="kernels=numpy computes on the CPU"):
+        choose_kernels("numpy", torch.device("cuda"), 1, performance)
+    assert not performance.choices
+
+
+def test_threads_follow_the_size_and_what_is_allowed(
+    said: Any, threads: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    performance = Performance()
+    assert choose_threads("auto", SMALL - 1, performance) == 1
+    assert choose_threads("auto", SMALL, performance) == torch.get_num_threads() == 3
+    assert choose_threads(2, SMALL, performance) == performance.choices["threads"] == 2
+    assert said()[-1] == "performance: threads 2 (asked for)"
+
+
+def test_a_device_that_is_not_there_is_no_choice() -> None:
+    performance = Performance()
+    with pytest.raises(UserError, match="Devices here: cpu"):
+        choose_device("cuda:99", 1, performance)
+    assert not performance.choices

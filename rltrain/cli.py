@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from rltrain import __version__
 from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
+from rltrain.core.startup import startup
 
 HELP = """\
 Train reinforcement-learning agents from one line.
@@ -50,6 +51,7 @@ def main() -> NoReturn:
     """Runs the command line of this process, and ends it with the documented exit code."""
     # NumPy multiplies small matrices here; its threads would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    startup.begin()
     arguments = sys.argv[1:]
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a console script lacks it: my_package:MyEnv-v0
@@ -105,6 +107,7 @@ def _train(arguments: list[str]) -> int:
     from rltrain import config
     from rltrain.training import session
 
+    startup.mark("imports")
     composed = config.run_hydra(arguments, session.job)
     if composed.sweep is not None:
         from rltrain.reports import sweep
@@ -119,6 +122,7 @@ def _resume(arguments: list[str]) -> int:
     from rltrain.training import run as folders
     from rltrain.training import session
 
+    startup.mark("imports")
     pairs = _pairs(arguments)
     output_dir = str(pairs.pop("output_dir", "outputs"))
     folder, file = folders.find(str(pairs.pop("resume")), output_dir)

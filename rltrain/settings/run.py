@@ -70,6 +70,7 @@ class RunSettings:
         "Where environments are stepped: here, or in worker processes; auto times a step."
     )
     num_workers: int | Literal["auto"] = key("Worker processes; auto takes one a core.", min=1)
+    profile: bool = key("Print where time went, and write a trace of it.")
     output_dir: str = key("Where run folders are made.")
     run_name: str | None = key("Name of the run folder; null makes one up.")
     plugins: tuple[str, ...] = key("Modules that register algorithms, networks, optimisers.")

@@ -10,6 +10,7 @@ from typing import Any
 from rltrain.algos.base import Algorithm
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator, seed_everything
+from rltrain.core.startup import startup
 from rltrain.settings.run import RunSettings
 from rltrain.training import checkpoint
 from rltrain.training.build import (
@@ -23,6 +24,7 @@ from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
 from rltrain.training.console import make_console
 from rltrain.training.performance import Performance
+from rltrain.training.profile import Profile
 from rltrain.training.run import Run
 from rltrain.training.sampler import InlineSampler, Sampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
@@ -37,11 +39,14 @@ class Assembly:
 
     trainer: Trainer
     performance: Performance
+    profile: Profile | None = None
 
     def close(self) -> None:
         self.trainer.console.close()
         self.trainer.log.close()
         self.trainer.sampler.close()
+        if self.profile is not None:
+            self.profile.report()
 
 
 def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path | None) -> Assembly:
@@ -64,7 +69,17 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     except BaseException:
         sampler.close()
         raise
-    return Assembly(trainer, performance)
+    startup.mark("other")
+    began = startup.take()
+    profile = None
+    if settings.profile:
+        kernels = performance.choices["kernels"]
+        profile = Profile(trainer, run.folder / "profile", _title(settings), began, kernels)
+    return Assembly(trainer, performance, profile)
+
+
+def _title(settings: RunSettings) -> str:
+    return f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
 
 
 def _algorithm_and_sampler(
@@ -75,10 +90,14 @@ def _algorithm_and_sampler(
         from rltrain.training.workers import ProcessSampler
 
         spaces = spaces_of(settings)
+        startup.mark("environments")
         algorithm = build_algorithm(settings, spaces, performance)
+        startup.mark("networks")
         return algorithm, ProcessSampler(settings, algorithm, spaces, workers)
     envs = build_envs(settings, performance=performance)
+    startup.mark("environments")
     algorithm = build_algorithm(settings, envs, performance)
+    startup.mark("networks")
     return algorithm, InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
 
 
@@ -117,8 +136,7 @@ def _trainer(
     if settings.logger.tensorboard:
         trainer.log.tensorboard = TensorBoardTable(run.folder, up_to)
     trainer.evaluations = CSVTable(run.folder / "evaluations.csv", up_to)
-    title = f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
-    trainer.console = make_console(settings.logger.console, title)
+    trainer.console = make_console(settings.logger.console, _title(settings))
     return trainer
 
 

@@ -75,8 +75,10 @@ def build_envs(
     envs = VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
-        physics = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
-        performance.chose("environments", choice, physics if env.batched else "asked for")
+        why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
+        if not env.batched or env.num_envs == 1:
+            why = "asked for" if not env.batched else "there is one"
+        performance.chose("environments", choice, why)
     return envs
 
 

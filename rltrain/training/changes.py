@@ -17,6 +17,7 @@ RESUMABLE = (
     "num_threads",
     "sampler",
     "num_workers",
+    "profile",
     "logger",
     "checkpoint",
     "eval",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
+from rltrain.core.startup import startup
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.training import run as folders
@@ -138,8 +139,10 @@ def _checked(values: Values) -> RunSettings:
 
 def _train(run: Run, settings: RunSettings, values: Values, source: Path | None) -> Outcome:
     """Builds everything, loads `source` (a checkpoint, or a folder of them) and trains."""
-    from rltrain.training import assemble
+    startup.mark("configuration")
+    from rltrain.training import assemble  # torch
 
+    startup.mark("imports")
     run.log_to_file()
     if settings.tuned:
         logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)

@@ -43,6 +43,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "kernels": "auto",
         "sampler": "auto",
         "num_workers": "auto",
+        "profile": False,
         "output_dir": "outputs",
         "run_name": None,
         "plugins": [],

@@ -20,6 +20,7 @@ from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, checkpoint, session
 from rltrain.training.build import choose_sampler
+from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.workers import ProcessSampler, shares
@@ -49,6 +50,10 @@ def same(a: Path, b: Path) -> None:
         assert digest(x) == digest(y), part
     for name in ("progress.csv", "evaluations.csv"):
         assert rows_without_time(a / name) == rows_without_time(b / name)
+
+
+def choose(values: dict[str, Any]) -> int:
+    return choose_sampler(build_run(values), Performance())
 
 
 def test_shares_are_even_and_in_order() -> None:
@@ -178,7 +183,7 @@ def test_chance_of_the_global_generators_is_resumed_in_each_worker(
     same(a, b)
     assert digest(random) == digest(newest(b).content["sampler"]["random"])
     auto = build_run(compose(*command, "sampler=auto"))
-    assert choose_sampler(auto) == 0  # inline alone has one stream for all of them
+    assert choose_sampler(auto, Performance()) == 0  # inline alone has one stream for all of them
 
 
 def test_auto_weighs_a_step_against_handing_it_over(
@@ -188,21 +193,21 @@ def test_auto_weighs_a_step_against_handing_it_over(
     before = np.random.get_state()[2]
     auto = ("sampler=auto", "num_workers=auto")
     with caplog.at_level("INFO", "rltrain"):
-        assert choose_sampler(build_run(compose(*slow(*auto)))) == 2
-        assert choose_sampler(build_run(compose(*overrides("ppo", *auto)))) == 0
-        assert choose_sampler(build_run(compose(*overrides("ppo", *auto, "env.num_envs=1")))) == 0
+        assert choose(compose(*slow(*auto))) == 2
+        assert choose(compose(*overrides("ppo", *auto))) == 0
+        assert choose(compose(*overrides("ppo", *auto, "env.num_envs=1"))) == 0
     assert np.random.get_state()[2] == before
-    texts = [r.message for r in caplog.records if r.message.startswith("sampler:")]
-    assert "processes, 2 of them (auto: 3 environments, 10," in texts[0]
-    assert texts[1].startswith("sampler: inline (auto: 3 environments, ")
-    assert texts[2] == "sampler: inline (auto: one environment)"
+    texts = [r.message for r in caplog.records if r.message.startswith("performance: sampler")]
+    assert "2 processes (auto: 3 environments, 10," in texts[0]
+    assert texts[1].startswith("performance: sampler inline (auto: 3 environments, ")
+    assert texts[2] == "performance: sampler inline (auto: one environment)"
     monkeypatch.setattr("rltrain.training.build.available_cores", lambda: 1)
-    assert choose_sampler(build_run(compose(*slow(*auto)))) == 0
+    assert choose(compose(*slow(*auto))) == 0
 
 
 def test_more_workers_than_environments(compose: Any) -> None:
     with pytest.raises(UserError, match=r"num_workers=4: env\.num_envs=3"):
-        choose_sampler(build_run(compose(*overrides("ppo", "num_workers=4"))))
+        choose(compose(*overrides("ppo", "num_workers=4")))
 
 
 def test_a_mistake_of_the_environment_reads_as_inline(

@@ -39,22 +39,36 @@ def threads() -> Any:
         (
             [],
             [
+                "performance: sampler inline (asked for)",
                 "performance: environments batched (the physics of CartPole-v1 is known)",
                 "performance: device cpu (auto: ",
                 "performance: threads 1 (auto: a network of 4,480 parameters runs fastest",
                 "performance: kernels numpy (auto: a network of 4,480 parameters on cpu)",
             ],
-            {"environments": "batched", "device": "cpu", "threads": 1, "kernels": "numpy"},
+            {
+                "sampler": "inline",
+                "environments": "batched",
+                "device": "cpu",
+                "threads": 1,
+                "kernels": "numpy",
+            },
         ),
         (
             ["device=cpu", "kernels=torch", "num_threads=1", "env.batched=false"],
             [
+                "performance: sampler inline (asked for)",
                 "performance: environments one by one (asked for)",
                 "performance: device cpu (asked for)",
                 "performance: threads 1 (asked for)",
                 "performance: kernels torch (asked for)",
             ],
-            {"environments": "one by one", "device": "cpu", "threads": 1, "kernels": "torch"},
+            {
+                "sampler": "inline",
+                "environments": "one by one",
+                "device": "cpu",
+                "threads": 1,
+                "kernels": "torch",
+            },
         ),
     ],
 )

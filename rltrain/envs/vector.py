@@ -5,9 +5,9 @@ Legend: B environments; arrays are `[B, ...]`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from rltrain.core.errors import EnvError
 from rltrain.core.seeding import derive
 from rltrain.core.spaces import dtype_of
+from rltrain.core.types import any_of
 from rltrain.envs import batched, snapshot
 
 Env = gym.Env[Any, Any]
 Rows = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Episode:
+class Episode(NamedTuple):
     """Return in raw reward and length of a finished episode."""
 
     env: int
@@ -32,8 +32,7 @@ class Episode:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class VectorStep:
+class VectorStep(NamedTuple):
     """One step of all environments.
 
     `obs` is what to act on next: where an episode ended, the first observation of the
@@ -126,7 +125,7 @@ class VectorEnv:
         else:
             obs, reward, terminated, truncated = self._step_each(actions)
         self._check_finite(obs, "after step {} of its episode")
-        if not np.isfinite(reward).all():
+        if not _finite(reward):
             i = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvError(
                 f"{self.name} returned the reward {reward[i]} (environment {self.first + i}, step"
@@ -136,7 +135,7 @@ class VectorEnv:
         self.lengths += 1
         successor, episodes = obs, []
         ended = terminated | truncated
-        if ended.any():
+        if any_of(ended):
             successor = obs.copy()
             for i in np.flatnonzero(ended).tolist():
                 episodes.append(Episode(i, float(self.returns[i]), int(self.lengths[i])))
@@ -180,7 +179,8 @@ class VectorEnv:
     def _commands(self, actions: Rows) -> list[Any]:
         space = self.action_space
         if isinstance(space, spaces.Box):
-            return list(np.clip(actions, space.low, space.high).astype(space.dtype))
+            clipped = np.minimum(np.maximum(actions, space.low), space.high)
+            return list(clipped.astype(space.dtype, copy=False))
         return list(actions + self._first_action if self._first_action else actions)
 
     def _checked(self, obs: Any, i: int) -> Any:
@@ -208,7 +208,7 @@ class VectorEnv:
         )
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
-        if self._floats and not np.isfinite(obs).all():
+        if self._floats and not _finite(obs):
             i = int(np.flatnonzero(~np.isfinite(obs).reshape(self.num_envs, -1).all(1))[0])
             raise EnvError(
                 f"{self.name} returned an observation that is no number: {obs[i]!r:.80}"
@@ -250,3 +250,9 @@ class VectorEnv:
         self.returns[:] = state["returns"]
         self.lengths[:] = state["lengths"]
         self.obs = state["obs"].copy()
+
+
+def _finite(x: Rows) -> bool:
+    """Whether all numbers are finite. One product says so of most, in a fraction of the time."""
+    flat = x.reshape(-1)
+    return math.isfinite(flat.dot(flat)) or bool(np.isfinite(x).all())

@@ -28,6 +28,11 @@ def log_softmax(logits: Floats) -> Floats:
     return shifted
 
 
+def mean(x: Floats) -> float:
+    """The mean of a vector, without what `x.mean()` looks at first."""
+    return float(np.add.reduce(x)) / len(x)
+
+
 class NumpyActorCritic:
     """`ActorCritic` on arrays: the same functions, over the same parameters."""
 
@@ -49,12 +54,16 @@ class NumpyActorCritic:
         output, value = self.actor.forward(x), self.value(x)
         if not self.discrete:
             action = output + np.exp(self.log_std) * noise
-            return action, self.gaussian_log_prob(output, action), value
-        log_probs = log_softmax(output)
-        cumulative = np.exp(log_probs).cumsum(-1)
-        picked = (cumulative <= noise[:, None] * cumulative[:, -1:]).sum(-1)
-        picked = np.minimum(picked, log_probs.shape[1] - 1)
-        return picked, log_probs[np.arange(len(picked)), picked], value
+            # (a − μ) / σ is the noise itself
+            log_prob = -0.5 * np.add.reduce(np.square(noise), -1)
+            log_prob -= np.add.reduce(self.log_std + _HALF_LOG_2PI)
+            return action, log_prob, value
+        output -= np.maximum.reduce(output, -1, keepdims=True)
+        cumulative = np.add.accumulate(np.exp(output), -1)
+        total = cumulative[:, -1]
+        below = cumulative[:, :-1] <= (noise * total)[:, None]
+        picked = np.add.reduce(below, -1)
+        return picked, output[np.arange(len(picked)), picked] - np.log(total), value
 
     def mode(self, x: Floats) -> Rows:
         output = self.actor.forward(x)
@@ -62,7 +71,8 @@ class NumpyActorCritic:
 
     def gaussian_log_prob(self, mean: Rows, action: Rows) -> Floats:
         z = (action - mean) * np.exp(-self.log_std)
-        log_prob: Floats = -(0.5 * np.square(z) + self.log_std + _HALF_LOG_2PI).sum(-1)
+        log_prob: Floats = -0.5 * np.add.reduce(np.square(z), -1)
+        log_prob -= np.add.reduce(self.log_std + _HALF_LOG_2PI)
         return log_prob
 
 
@@ -90,8 +100,8 @@ class NumpyPPOLearner:
         x, action, old_log_prob, advantage, target = (column[rows] for column in self._batch)
         n = len(x)
         if s.normalize_advantage and n > 1:
-            advantage = advantage - advantage.mean()
-            advantage /= advantage.std(ddof=1) + 1e-8
+            advantage = advantage - mean(advantage)
+            advantage /= math.sqrt(advantage.dot(advantage) / (n - 1)) + 1e-8
 
         output = networks.actor.forward(x)
         if networks.discrete:
@@ -100,22 +110,23 @@ class NumpyPPOLearner:
             index = np.arange(n)
             log_prob = log_probs[index, action]
             entropies = -(probs * log_probs).sum(-1)
-            entropy = float(entropies.mean())
+            entropy = mean(entropies)
         else:
             log_prob = networks.gaussian_log_prob(output, action)
             entropy = float((networks.log_std + 0.5 + _HALF_LOG_2PI).sum())
         log_ratio = log_prob - old_log_prob
         ratio = np.exp(log_ratio)
-        clipped = np.clip(ratio, 1 - clip_range, 1 + clip_range)
+        clipped = np.minimum(np.maximum(ratio, 1 - clip_range), 1 + clip_range)
         plain = ratio * advantage
-        policy_loss = -float(np.minimum(plain, clipped * advantage).mean())
+        held = clipped * advantage
+        policy_loss = -mean(np.minimum(plain, held))
         values = networks.critic.forward(x)[:, 0]
         error = values - target
         value_loss = float(np.dot(error, error)) / n
         loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
 
         # d loss / d log π(a): −ρ A / N where the clip does not hold it
-        slope = np.where(plain <= clipped * advantage, plain, 0)
+        slope = np.where(plain <= held, plain, 0)
         slope *= -1 / n
         if networks.discrete:
             gradient = probs * -slope[:, None]
@@ -131,6 +142,6 @@ class NumpyPPOLearner:
         networks.critic.backward((2 * s.vf_coef / n * error)[:, None])
         self.adam.descend(loss, "train/loss", s.max_grad_norm)
 
-        kl = float((np.expm1(log_ratio) - log_ratio).mean())
-        outside = float((np.abs(ratio - 1) > clip_range).mean())
+        kl = mean(np.expm1(log_ratio) - log_ratio)
+        outside = np.count_nonzero(np.abs(ratio - 1) > clip_range) / n
         return loss, policy_loss, value_loss, -entropy, kl, outside

@@ -10,6 +10,7 @@ Legend: N samples, P parameters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -31,6 +32,21 @@ def linear_layers(module: nn.Module) -> list[tuple[nn.Linear, str]] | None:
         elif not isinstance(leaf, nn.Identity | nn.Sequential):  # an empty body
             return None
     return layers or None
+
+
+def _tanh(x: Floats) -> None:
+    np.tanh(x, x)
+
+
+def _relu(x: Floats) -> None:
+    np.maximum(x, 0, x)
+
+
+_ACTIVATIONS: dict[str, Callable[[Floats], None] | None] = {
+    "none": None,
+    "tanh": _tanh,
+    "relu": _relu,
+}
 
 
 class FlatParameters:
@@ -74,20 +90,22 @@ class NumpyMLP:
         self.activations = [activation for _, activation in layers]
         self.weight_gradients = [flat.gradient(layer.weight) for layer, _ in layers]
         self.bias_gradients = [flat.gradient(layer.bias) for layer, _ in layers]
+        self._layers = [
+            (weight.T, bias, _ACTIVATIONS[activation])
+            for weight, bias, activation in zip(
+                self.weights, self.biases, self.activations, strict=True
+            )
+        ]
         self._kept: list[Floats] = []
 
     def forward(self, x: Floats) -> Floats:
         """The output `[N, out]` for `x` `[N, in]`; what `backward` needs is kept."""
         kept = [x]
-        for weight, bias, activation in zip(
-            self.weights, self.biases, self.activations, strict=True
-        ):
-            x = x @ weight.T
+        for weight, bias, activate in self._layers:
+            x = x.dot(weight)
             x += bias
-            if activation == "tanh":
-                np.tanh(x, out=x)
-            elif activation == "relu":
-                np.maximum(x, 0, out=x)
+            if activate is not None:
+                activate(x)
             kept.append(x)
         self._kept = kept
         return x
@@ -102,7 +120,7 @@ class NumpyMLP:
                 gradient = np.multiply(gradient, slope, out=slope)
             elif self.activations[i] == "relu":
                 gradient = gradient * (kept[i + 1] > 0)
-            np.matmul(gradient.T, kept[i], out=self.weight_gradients[i])
+            np.dot(gradient.T, kept[i], out=self.weight_gradients[i])
             np.add.reduce(gradient, 0, out=self.bias_gradients[i])
             if i:
-                gradient = gradient @ self.weights[i]
+                gradient = gradient.dot(self.weights[i])

@@ -5,8 +5,7 @@ Legend: N transitions of a sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import Space
@@ -17,8 +16,7 @@ from rltrain.core.spaces import dtype_of
 from rltrain.core.types import Rows, Transition
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """N transitions; `terminated` is 1.0 or 0.0."""
 
     obs: Rows

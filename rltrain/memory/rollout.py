@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rltrain.core.spaces import dtype_of
 from rltrain.core.state import Stateful
-from rltrain.core.types import Rows, Transition
+from rltrain.core.types import Rows, Transition, any_of
 
 
 class Rollout(Stateful):
@@ -66,8 +66,8 @@ class Rollout(Stateful):
         for name, values in self.extras.items():
             values[t] = step.extras[name]
         self.successor[:] = step.successor
-        cut = step.truncated & ~step.terminated
-        if cut.any():
+        if any_of(step.truncated):
+            cut = step.truncated & ~step.terminated
             self.final_obs += [(t, int(b), step.successor[b].copy()) for b in np.flatnonzero(cut)]
         self.position = t + 1
 

@@ -9,6 +9,7 @@ Legend: B environments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -118,6 +119,15 @@ class BatchedCartPole:
         out = np.abs(state[0]) > c.x_threshold
         terminated: Rows = out | (np.abs(state[2]) > c.theta_threshold_radians)
         return terminated
+
+
+def knows(make: Callable[[], Env]) -> bool:
+    """Whether `batch` would step such environments at once."""
+    env = make()
+    try:
+        return batch([env]) is not None
+    finally:
+        env.close()
 
 
 def batch(envs: list[Env]) -> BatchedCartPole | None:

@@ -6,6 +6,7 @@ help, completion and configuration errors need no torch.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from importlib import metadata
@@ -70,11 +71,16 @@ def entry(group: str, name: object) -> Entry:
     return known[str(name)]
 
 
-def load_plugins(modules: tuple[str, ...] = ()) -> None:
-    """Imports the built-in settings, every `rltrain.plugins` entry point, and `modules`."""
+@functools.cache
+def _builtin_and_installed() -> tuple[str, ...]:
     builtin = [f"rltrain.settings.{name}" for name in ("algos", "networks", "optimizers")]
     installed = [point.module for point in metadata.entry_points(group="rltrain.plugins")]
-    for module in (*builtin, *installed, *modules):
+    return (*builtin, *installed)
+
+
+def load_plugins(modules: tuple[str, ...] = ()) -> None:
+    """Imports the built-in settings, every `rltrain.plugins` entry point, and `modules`."""
+    for module in (*_builtin_and_installed(), *modules):
         if module not in _loaded:
             try:
                 importlib.import_module(module)

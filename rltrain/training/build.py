@@ -18,12 +18,13 @@ from torch import nn
 
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.core.errors import UserError
+from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import available_cores
 from rltrain.core.seeding import global_state, seed_everything, set_global_state
 from rltrain.core.spaces import size_of
+from rltrain.envs import batched
 from rltrain.envs.make import make_env
 from rltrain.envs.vector import Env, VectorEnv
-from rltrain.fast.startup import spare_dynamo
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
@@ -76,8 +77,8 @@ def build_envs(
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
         why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
-        if not env.batched or env.num_envs == 1:
-            why = "asked for" if not env.batched else "there is one"
+        if not env.batched:
+            why = "asked for"
         performance.chose("environments", choice, why)
     return envs
 
@@ -206,6 +207,8 @@ def choose_sampler(run: RunSettings, performance: Performance) -> int:
         pays, why = run.sampler == "processes", "asked for"
     elif count == 1 or cores == 1:
         pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"
+    elif run.env.batched and batched.knows(env_factory(run)):
+        pays, why = False, "auto: they are stepped at once"
     elif multiprocessing.current_process().daemon:
         pays, why = False, "auto: this process may have no children"
     else:
@@ -220,11 +223,11 @@ def _workers_pay(run: RunSettings, workers: int) -> tuple[bool, str]:
     env = env_factory(run)()
     try:
         seconds, draws = time_step(env)
-        size = network_size(run, env.observation_space)
+        on_gpu = run.device != "cpu" and torch.cuda.is_available()
+        if on_gpu and network_size(run, env.observation_space) >= SMALL:
+            return False, "auto: workers act on the CPU, whose last bits are not the GPU's"
     finally:
         env.close()
-    if run.device != "cpu" and torch.cuda.is_available() and size >= SMALL:
-        return False, "auto: workers act on the CPU, whose last bits are not the GPU's"
     if draws:
         return False, "auto: the environment draws from global random generators"
     count = run.env.num_envs

@@ -9,6 +9,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from rltrain.core import lean_torch
 from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
 from rltrain.core.startup import startup
 from rltrain.envs.make import check_env
@@ -140,7 +141,8 @@ def _checked(values: Values) -> RunSettings:
 def _train(run: Run, settings: RunSettings, values: Values, source: Path | None) -> Outcome:
     """Builds everything, loads `source` (a checkpoint, or a folder of them) and trains."""
     startup.mark("configuration")
-    from rltrain.training import assemble  # torch
+    lean_torch.import_torch()
+    from rltrain.training import assemble
 
     startup.mark("imports")
     run.log_to_file()

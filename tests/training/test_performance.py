@@ -82,11 +82,6 @@ def test_every_choice_of_a_run_is_in_its_log_and_its_result(
     assert read_result(folder)["performance"] == choices
 
 
-def test_one_environment_is_no_matter_of_physics(compose: Any, in_tmp: Path) -> None:
-    folder = session.start(compose(*small("ppo", "env.num_envs=1"))).folder
-    assert "environments one by one (there is one)" in (folder / "run.log").read_text()
-
-
 def test_environments_whose_physics_is_not_known(compose: Any, in_tmp: Path) -> None:
     folder = session.start(compose(*small("q_learning"))).folder
     text = (folder / "run.log").read_text()

@@ -195,12 +195,14 @@ def test_auto_weighs_a_step_against_handing_it_over(
     with caplog.at_level("INFO", "rltrain"):
         assert choose(compose(*slow(*auto))) == 2
         assert choose(compose(*overrides("ppo", *auto))) == 0
+        assert choose(compose(*overrides("ppo", *auto, "env=Pendulum-v1"))) == 0
         assert choose(compose(*overrides("ppo", *auto, "env.num_envs=1"))) == 0
     assert np.random.get_state()[2] == before
     texts = [r.message for r in caplog.records if r.message.startswith("performance: sampler")]
     assert "2 processes (auto: 3 environments, 10," in texts[0]
-    assert texts[1].startswith("performance: sampler inline (auto: 3 environments, ")
-    assert texts[2] == "performance: sampler inline (auto: one environment)"
+    assert texts[1].startswith("performance: sampler inline (auto: they are stepped at once)")
+    assert texts[2].startswith("performance: sampler inline (auto: 3 environments, ")
+    assert texts[3] == "performance: sampler inline (auto: one environment)"
     monkeypatch.setattr("rltrain.training.build.available_cores", lambda: 1)
     assert choose(compose(*slow(*auto))) == 0
 

@@ -1,0 +1,76 @@
+"""What can be spared when torch is imported.
+
+Both ways leave torch whole: what is put off is imported by whatever needs it. On a torch
+that does these things otherwise, nothing changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_PUT_OFF = "torch._meta_registrations"
+_NEEDED_BY = (  # fake tensors, tracing and compilation begin with one of these
+    "torch._decomp",
+    "torch._dynamo",
+    "torch._prims",
+    "torch._refs",
+    "torch.utils._content_store",
+)
+
+
+class _Later(MetaPathFinder):
+    """Imports what was put off as soon as something that needs it is imported."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name in _NEEDED_BY:
+            catch_up()
+        return None
+
+
+_later = _Later()
+
+
+def import_torch() -> None:
+    """Imports torch without its shape functions in Python, a quarter of the time it takes.
+
+    They serve tensors without data, which only tracing and compilation make.
+    """
+    if "torch" in sys.modules:
+        return
+    stub = ModuleType(_PUT_OFF)
+    sys.modules[_PUT_OFF] = stub
+    sys.meta_path.insert(0, _later)
+    import torch
+
+    if getattr(torch, "_meta_registrations", stub) is not stub:  # this torch did not ask for it
+        catch_up()
+
+
+def catch_up() -> None:
+    """Imports what `import_torch` put off."""
+    if _later in sys.meta_path:
+        sys.meta_path.remove(_later)
+        sys.modules.pop(_PUT_OFF, None)
+        importlib.import_module(_PUT_OFF)
+
+
+def spare_dynamo() -> None:
+    """Keeps torch's optimisers from importing the compiler, which takes as long as torch does.
+
+    Methods of `Optimizer` are wrapped so that their first call imports `torch._dynamo` to
+    exclude them from compilation. They are marked as excluded beforehand.
+    """
+    import torch
+
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        method = getattr(torch.optim.Optimizer, name)
+        wrapped = getattr(method, "__wrapped__", None)
+        if wrapped is not None and not hasattr(wrapped, "__dynamo_disable"):
+            setattr(wrapped, "__dynamo_disable", wrapped)  # the name would be mangled

@@ -1,4 +1,4 @@
-"""Processes that belong to another one."""
+"""What a process may use, and what it owes the one that started it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def cores() -> int:
+    """How many cores this process may use: its affinity, and the quota of its container."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return max(1, min(count, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return count
 
 
 def context() -> BaseContext:
@@ -18,10 +33,24 @@ def context() -> BaseContext:
     return get_context("fork" if forks else "spawn")
 
 
-def die_with_parent() -> None:
-    """Has the kernel kill this process when its parent ends; elsewhere than on Linux, nothing."""
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Has this process sent the signal `number` when the one with the id `parent` ends.
+
+    However that one ends. It must be the process that started this one, and on Linux the
+    thread that did so must go on living: the system watches the thread.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before the system was asked
+            os.kill(os.getpid(), number)
+    else:
+        threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
+
+
+def _watch(parent: int, number: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), number)
 
 
 def ignore_stop_signals() -> None:
@@ -39,8 +68,9 @@ def ending(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def single_threaded() -> bool:
+    """Whether this process has one thread, of Python's or of a library's; False if unknown."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False

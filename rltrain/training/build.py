@@ -19,7 +19,7 @@ from torch import nn
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.core.errors import UserError
 from rltrain.core.lean_torch import spare_dynamo
-from rltrain.core.processes import available_cores
+from rltrain.core.processes import cores
 from rltrain.core.seeding import global_state, seed_everything, set_global_state
 from rltrain.core.spaces import size_of
 from rltrain.envs import batched
@@ -184,7 +184,7 @@ def choose_threads(wanted: int | str, parameters: int, performance: Performance)
         count, why = 1, f"auto: {_size(parameters)} runs fastest with one"
     else:
         allowed = os.environ.get("OMP_NUM_THREADS", "")
-        count = int(allowed) if allowed.isdigit() else available_cores()
+        count = int(allowed) if allowed.isdigit() else cores()
         why = f"auto: {_size(parameters)}"
     torch.set_num_threads(count)
     performance.chose("threads", count, why)
@@ -199,13 +199,13 @@ def choose_sampler(run: RunSettings, performance: Performance) -> int:
     Raises:
         UserError: there are more workers than environments.
     """
-    count, cores = run.env.num_envs, available_cores()
-    workers = min(count, cores) if run.num_workers == "auto" else run.num_workers
+    count, most = run.env.num_envs, cores()
+    workers = min(count, most) if run.num_workers == "auto" else run.num_workers
     if workers > count:
         raise UserError(f"num_workers={workers}: env.num_envs={count} leaves some without work.")
     if run.sampler != "auto":
         pays, why = run.sampler == "processes", "asked for"
-    elif count == 1 or cores == 1:
+    elif count == 1 or most == 1:
         pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"
     elif run.env.batched and batched.knows(env_factory(run)):
         pays, why = False, "auto: they are stepped at once"

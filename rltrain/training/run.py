@@ -137,7 +137,9 @@ def mark_latest(folder: Path, output_dir: Path) -> None:
     """Makes `folder` what `latest` means in `output_dir`, or beside it where it was moved."""
     inside = folder.resolve().is_relative_to(output_dir.resolve())
     parent = output_dir if inside else folder.parent
-    (parent / _LATEST).write_text(str(folder.resolve().relative_to(parent.resolve())))
+    temporary = parent / f"{_LATEST}.{os.getpid()}"  # jobs of a sweep begin at the same time
+    temporary.write_text(str(folder.resolve().relative_to(parent.resolve())))
+    os.replace(temporary, parent / _LATEST)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

@@ -37,6 +37,15 @@ class Outcome:
     reached: float | None
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a job of a sweep ended: its outcome, or a note why there is none."""
+
+    outcome: Outcome | None = None
+    note: str = ""
+    failed: bool = False
+
+
 def start(values: Values) -> Outcome:
     """Trains a new run in a folder of its own.
 
@@ -76,30 +85,50 @@ def start_in(folder: Path, values: Values) -> Outcome | None:
 
 
 def job(values: Values, folder: Path) -> None:
-    """One job of a sweep: what goes wrong stays in its folder, and the other jobs run on.
-
-    A job that is finished is skipped, one that was stopped or failed goes on.
+    """One job of a sweep, in this process.
 
     Raises:
         SystemExit: a signal asked the sweep to stop.
     """
     print(f"\n{folder.name}", flush=True)
     try:
-        if start_in(folder, values) is None:
-            print("finished earlier", flush=True)
-    except folders.InUseError as error:
-        print(f"skipped: {error}", flush=True)
+        ending = attempt(values, folder)
     except Interrupted as error:
         print(f"{error} The same command goes on from there.", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
+    if ending.note:
+        print(ending.note, file=sys.stderr if ending.failed else sys.stdout, flush=True)
+
+
+def attempt(values: Values, folder: Path) -> Ending:
+    """Trains a job of a sweep; what goes wrong stays in its folder.
+
+    A job that is finished is skipped, one that was stopped or failed goes on.
+
+    Raises:
+        Interrupted: a signal asked for it.
+    """
+    try:
+        outcome = start_in(folder, values)
+    except folders.InUseError as error:
+        return Ending(note=f"skipped: {error}")
+    except Interrupted:
+        raise
     except Exception as error:
-        expected = isinstance(error, RltrainError)
-        text = str(error) if expected else traceback.format_exc()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / folders.ERROR).write_text(text + "\n")
-        if folders.read_result(folder).get("state") != "finished":  # else of another command
-            folders.write_result(folder, state="failed", error=text.strip().splitlines()[-1])
-        print(f"failed: {text.strip().splitlines()[-1]}", file=sys.stderr, flush=True)
+        return failed(
+            folder, str(error) if isinstance(error, RltrainError) else traceback.format_exc()
+        )
+    return Ending(outcome, "" if outcome else "finished earlier")
+
+
+def failed(folder: Path, text: str) -> Ending:
+    """Writes down why a job failed."""
+    reason = text.strip().splitlines()[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / folders.ERROR).write_text(text + "\n")
+    if folders.read_result(folder).get("state") != "finished":  # else of another command
+        folders.write_result(folder, state="failed", error=reason)
+    return Ending(note=f"failed: {reason}", failed=True)
 
 
 def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
@@ -133,6 +162,11 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
 
 
 def _checked(values: Values) -> RunSettings:
+    """The settings of values.
+
+    Raises:
+        UserError: a value is wrong, or the environment and the algorithm do not fit.
+    """
     settings = build_run(values)
     check_env(settings)
     return settings

@@ -32,7 +32,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._count = 0
+        self.count = 0  # of signals
         self._shield = False
         self._previous: dict[int, Any] = {}
 
@@ -61,10 +61,10 @@ class StopSignals:
             self._shield = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-        if self._count > 2 and not self._shield:
+        self.count += 1
+        if self.count > 2 and not self._shield:
             raise KeyboardInterrupt
-        if self._count == 2:
+        if self.count == 2:
             print("Stopping at the next safe point; once more to give up.", file=sys.stderr)
         first = self.received is None
         self.received = self.received or number

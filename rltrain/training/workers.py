@@ -161,7 +161,7 @@ def _work(
     run: RunSettings, number: int, share: Share, arena: Arena, pipe: Connection, parent: int
 ) -> None:
     """A worker process: answers requests until its parent is gone."""
-    processes.die_with_parent()
+    processes.die_with_parent(parent)
     processes.ignore_stop_signals()
     logging.getLogger("rltrain").setLevel(logging.WARNING)  # the parent has said what is built
     try:

@@ -1,0 +1,78 @@
+"""Cores that may be used, and processes that end with the one that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rltrain.core import processes
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("9900000 100000", 8)],
+)
+def test_a_containers_quota_counts(
+    quota: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    monkeypatch.setattr(processes, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    assert processes.cores() == expected
+
+
+def test_without_a_quota_it_is_the_affinity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_QUOTA", tmp_path / "none")
+    assert processes.cores() == len(os.sched_getaffinity(0))
+
+
+CHILD = """
+import os, sys, time
+from rltrain.core import processes
+if sys.argv[1] == "portable":
+    sys.platform = "darwin"
+child = os.fork()
+if child == 0:
+    processes.die_with_parent(int(sys.argv[2]) or os.getppid())
+    print("ready", flush=True)
+    time.sleep(60)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("way", ["linux", "portable"])
+def test_a_process_ends_with_its_parent(way: str) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", CHILD, way, "0"], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "ready\n"
+    parent.send_signal(signal.SIGKILL)
+    parent.stdout.read()  # to the end: nobody holds the pipe any more
+    parent.wait()
+
+
+def test_a_parent_that_is_gone_already_is_noticed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, "linux", "1"], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == ""
+
+
+def test_threads_of_this_process_are_counted() -> None:
+    code = (
+        "import threading, time; from rltrain.core.processes import single_threaded\n"
+        "before = single_threaded()\n"
+        "threading.Thread(target=time.sleep, args=(1,)).start()\n"
+        "print(before, single_threaded())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]

@@ -25,6 +25,7 @@ Train reinforcement-learning agents from one line.
   rltrain algo=dqn env=CartPole-v1 seed=3           with another algorithm and seed
   rltrain algo=ppo env=Pendulum-v1 algo.gamma=0.95 env.kwargs.g=9.81 total_timesteps=1e5
   rltrain -m algo=ppo,dqn env=CartPole-v1 seed=0,1,2    a sweep: every combination is a job
+  rltrain -m algo=ppo env=CartPole-v1 seed=0,1,2 jobs=2     two at a time (auto: one a core)
 
   rltrain resume=latest                             go on where a run was stopped
   rltrain resume=outputs/RUN total_timesteps=2e5    train a run for longer
@@ -108,7 +109,7 @@ def _train(arguments: list[str]) -> int:
     from rltrain.training import session
 
     startup.mark("imports")
-    composed = config.run_hydra(arguments, session.job)
+    composed = config.run_hydra(_jobs(arguments), session.job)
     if composed.sweep is not None:
         from rltrain.reports import sweep
 
@@ -116,6 +117,19 @@ def _train(arguments: list[str]) -> int:
     if composed.values is not None:
         return _summarize(session.start(composed.values))
     return OK
+
+
+def _jobs(arguments: list[str]) -> list[str]:
+    """The arguments with jobs=N, which is short for a key of the launcher, written out."""
+    count = next((a for a in arguments if a.startswith("jobs=")), None)
+    if count is None:
+        return arguments
+    if not {"-m", "--multirun"} & set(arguments):
+        raise UserError(f"{count} is for a sweep (-m); a single run has one job.")
+    launcher = next((a for a in arguments if a.startswith("hydra/launcher=")), "=rltrain")
+    if not launcher.endswith("=rltrain"):
+        raise UserError(f"{count} is not for {launcher}, which has keys of its own.")
+    return [f"hydra.launcher.{a}" if a.startswith("jobs=") else a for a in arguments]
 
 
 def _resume(arguments: list[str]) -> int:

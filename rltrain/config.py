@@ -1,6 +1,6 @@
 """Composition: YAML, overrides and sweeps become checked, frozen settings.
 
-This file and `sources` are the only ones that know Hydra and OmegaConf.
+This file, `launcher` and `sources` are the only ones that know Hydra and OmegaConf.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
+from rltrain import launcher
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
@@ -70,11 +71,11 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     composed: list[tuple[Values, Any]] = []
     SweepFolder.path = None
 
-    def task(cfg: DictConfig) -> None:
+    def task(cfg: DictConfig, run: Callable[[Values, Path], None] = job) -> None:
         hydra_values = HydraConfig.get()
         if hydra_values.mode == RunMode.MULTIRUN:
             values = to_values(cfg) | {"tuned": _preset(hydra_values)}
-            job(values, Path(hydra_values.runtime.output_dir))
+            run(values, Path(hydra_values.runtime.output_dir))
         else:
             composed.append((to_values(cfg), hydra_values))
 
@@ -161,6 +162,7 @@ def parse_value(text: str) -> Any:
 def _register(arguments: list[str]) -> None:
     Plugins.instance().register(GymnasiumSource)
     Plugins.instance().register(RltrainSearchPath)
+    launcher.register()
     asked = sorted(_strip(a) for a in arguments if "=" in a and not a.startswith("hydra"))
     os.environ[_SWEEP] = slug(asked)
     os.environ[_SWEPT] = ",".join(key for key in map(_swept_key, arguments) if key)

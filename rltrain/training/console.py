@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
 from rich.console import Console as Terminal
@@ -10,6 +12,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from rltrain.core.types import Progress
 from rltrain.training.evaluation import Evaluation
@@ -140,6 +143,40 @@ class LiveConsole(SilentConsole):
             if (done)
             else ""
         )
+
+
+class SweepConsole:
+    """A line when a job of a sweep begins and ends; in a terminal, how the whole stands."""
+
+    def __init__(self, total: int, width: int) -> None:
+        self._total, self._width = total, width
+        self._done = 0
+        self._began = self._drawn = time.perf_counter()
+        terminal = Terminal()
+        # What is printed is shown above it.
+        self._live = Live(console=terminal, auto_refresh=False, transient=True)
+        self._in_terminal = terminal.is_terminal
+        if self._in_terminal:
+            self._live.start()
+
+    def say(self, job: str, text: str, error: bool = False) -> None:
+        with suppress(OSError):  # nobody reads any more (`| head`); the jobs are what matters
+            print(f"{job:<{self._width}}  {text}", file=sys.stderr if error else None, flush=True)
+
+    def ended(self) -> None:
+        self._done += 1
+
+    def tick(self, running: list[str]) -> None:
+        now = time.perf_counter()
+        if self._in_terminal and now - self._drawn >= FRAME_SECONDS:
+            self._drawn = now
+            text = f"{self._done} of {self._total} jobs done, {duration(now - self._began)}"
+            names = ", ".join(running)
+            self._live.update(Text(f"{text}; running: {names}", overflow="ellipsis"), refresh=True)
+
+    def close(self) -> None:
+        if self._in_terminal:
+            self._live.stop()
 
 
 def losses(row: dict[str, float]) -> list[str]:

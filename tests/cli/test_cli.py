@@ -214,7 +214,7 @@ def test_an_algorithm_of_ones_own_without_a_fork(
 
 def test_sweep_runs_on_reports_and_continues(run: Run, in_tmp: Path) -> None:
     overrides = [o for o in small("ppo") if not o.startswith(("algo=", "env=", "algo."))]
-    command = ["-m", *overrides, "algo=ppo,q_learning", "env=CartPole-v1", "seed=0,1"]
+    command = ["-m", "jobs=1", *overrides, "algo=ppo,q_learning", "env=CartPole-v1", "seed=0,1"]
     code, out, _ = run(*command)
     assert code == 1
     assert "2 of 4 jobs finished" in out
@@ -231,7 +231,7 @@ def test_sweep_runs_on_reports_and_continues(run: Run, in_tmp: Path) -> None:
 
 
 def test_a_sweep_that_was_killed_goes_on_where_it_was(in_tmp: Path) -> None:
-    command = [sys.executable, "-m", "rltrain", "-m", *small("ppo"), "seed=0,1"]
+    command = [sys.executable, "-m", "rltrain", "-m", "jobs=1", *small("ppo"), "seed=0,1"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     fault = {"RLTRAIN_FAULT": "checkpoint.done:kill:6"}  # each job writes best, 96, best?, 192
     killed = subprocess.run(command, env=env | fault, capture_output=True)
@@ -277,6 +277,15 @@ def test_the_composed_configuration_can_be_seen(run: Run) -> None:
         (["resume", "outputs/x"], "Write resume=outputs/x"),
         (["-m", "output_dir=/dev/null/x", "env=CartPole-v1"], "cannot be written"),
         (["eval", "latest"], "latest: there is no run"),
+        (["env=CartPole-v1", "jobs=2"], "jobs=2 is for a sweep (-m)"),
+        (["-m", "env=CartPole-v1", "jobs=0"], "jobs=0 must be auto or a whole number"),
+        (["-m", "env=CartPole-v1", "jobs=two"], "jobs=two must be auto or a whole number"),
+        (["-m", "env=CartPole-v1", "jobs=1.5"], "jobs=1.5 must be auto or a whole number"),
+        (["-m", "env=CartPole-v1", "jobs=true"], "must be auto or a whole number"),
+        (["-m", "env=CartPole-v1", "jobs="], "must be auto or a whole number"),
+        (["-m", "env=CartPole-v1", "jobs=1,2"], "not supported"),
+        (["-m", "env=CartPole-v1", "hydra/launcher=basic", "jobs=2"], "keys of its own"),
+        (["-m", "env=CartPole-v1", "hydra/launcher=none"], "launcher/none is not known"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -320,7 +329,7 @@ def test_kwargs_can_be_given_as_a_whole(run: Run, in_tmp: Path) -> None:
 def test_a_finished_job_of_another_configuration_is_not_taken_for_this_one(
     run: Run, in_tmp: Path
 ) -> None:
-    command = ["-m", *small("q_learning"), "seed=0,1"]
+    command = ["-m", "jobs=1", *small("q_learning"), "seed=0,1"]
     assert run(*command)[0] == 0
     (in_tmp / "configs/eval").mkdir(parents=True)
     (in_tmp / "configs/env").mkdir(parents=True)

@@ -1,0 +1,112 @@
+"""Hydra's launcher for rltrain: the jobs of a sweep run several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
+
+from rltrain.core.errors import UserError
+
+# Hydra takes launchers of this package alone; on disk, every program of Hydra's would load it.
+_NAME = "hydra_plugins.rltrain.ParallelLauncher"
+
+
+def register() -> None:
+    """Makes `hydra/launcher=rltrain` a choice."""
+    Plugins.instance().class_name_to_class[_NAME] = ParallelLauncher
+    node = {"_target_": _NAME, "jobs": "auto"}
+    ConfigStore.instance().store("rltrain", node, group="hydra/launcher", provider="rltrain")
+
+
+class ParallelLauncher(BasicLauncher):
+    """Composes all jobs, then runs `jobs` of them at a time.
+
+    One at a time is Hydra's own launcher: in this process, with a display for each job.
+    """
+
+    def __init__(self, jobs: int | str) -> None:
+        super().__init__()
+        self._jobs = jobs
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Checks the key.
+
+        Raises:
+            UserError: `jobs` is neither auto nor a whole number from 1 up.
+        """
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        jobs = self._jobs
+        if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
+            raise UserError(f"jobs={jobs} must be auto or a whole number from 1 up.")
+        self._loader = _Loader(hydra_context.config_loader)
+        # What the sweeper composes to see whether it can, is used.
+        cast(Any, hydra_context.config_loader).load_sweep_config = self._loader.load_sweep_config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Runs the jobs.
+
+        Raises:
+            SystemExit: a signal asked the sweep to stop.
+        """
+        from rltrain.training import jobs
+
+        planned = [
+            self._job(list(overrides), initial_job_idx + i)
+            for i, overrides in enumerate(job_overrides)
+        ]
+        count = jobs.choose_count(self._jobs, [job.values for job in planned])
+        if count == 1:
+            return list(super().launch(job_overrides, initial_job_idx))
+        jobs.run(planned, count)
+        return [
+            JobReturn(overrides=list(o), _return_value=None, status=JobStatus.COMPLETED)
+            for o in job_overrides
+        ]
+
+    def _job(self, overrides: list[str], number: int) -> Any:
+        """A job's values and folder, as Hydra's own launcher finds them."""
+        from rltrain.training.job_process import Job
+
+        config: Any = self._loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        HydraConfig.instance().set_config(config)  # the folder's name asks for it
+        folder = Path(config.hydra.sweep.dir, config.hydra.sweep.subdir).absolute()
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = str(folder)
+        HydraConfig.instance().set_config(config)
+        environ = dict(config.hydra.job.env_set)
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        found: list[Job] = []
+        task = cast(Callable[..., None], self.task_function)
+        task(config, run=lambda values, path: found.append(Job(values, path, environ)))
+        return found[0]
+
+
+class _Loader:
+    """Composes each job once: every second call returns what the first composed."""
+
+    def __init__(self, loader: Any) -> None:
+        self._compose = loader.load_sweep_config
+        self._kept: dict[tuple[str, ...], Any] = {}
+
+    def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        key = tuple(sweep_overrides)
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            kept = self._kept[key] = self._compose(master_config, sweep_overrides)
+        return kept

@@ -68,7 +68,7 @@ class ParallelLauncher(BasicLauncher):
             for i, overrides in enumerate(job_overrides)
         ]
         count = jobs.choose_count(self._jobs, [job.values for job in planned])
-        if count == 1:
+        if count == 1 or cast(Any, self.config).hydra.job.chdir:
             return list(super().launch(job_overrides, initial_job_idx))
         jobs.run(planned, count)
         return [

@@ -108,15 +108,17 @@ def _run(job: Job, threads: int, parent: int, connection: Connection) -> None:
     # More threads than cores would wait for each other; `num_threads=auto` looks here.
     limit = os.environ.get("OMP_NUM_THREADS", "")
     os.environ["OMP_NUM_THREADS"] = str(min(threads, int(limit)) if limit.isdigit() else threads)
-    _redirect(job.folder)
     logging.getLogger("rltrain").handlers[:] = [_ToParent(connection)]
     try:
+        _redirect(job.folder)
         _send(connection, session.attempt(job.values, job.folder))
     except Interrupted as error:
         _send(connection, Ending(note=str(error)))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # the third signal
         sys.exit(128 + signal.SIGTERM)
+    except OSError as error:  # of the redirection
+        _send(connection, session.failed(job.folder, str(error)))
 
 
 def _handle_signals(parent: int) -> None:

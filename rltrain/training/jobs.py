@@ -19,7 +19,7 @@ from rltrain.core.processes import cores, single_threaded
 from rltrain.envs.make import check_env
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
-from rltrain.training import assemble  # noqa: F401  brings torch, before any job begins
+from rltrain.training import assemble, session  # noqa: F401  the first brings torch
 from rltrain.training.changes import Values
 from rltrain.training.console import SweepConsole, duration
 from rltrain.training.job_process import Job, JobProcess
@@ -127,7 +127,11 @@ class _Sweep:
 
     def _start(self, job: Job) -> None:
         self._console.say(job.name, "started")
-        self._running.append(JobProcess(self._context, job, self._threads))
+        try:
+            self._running.append(JobProcess(self._context, job, self._threads))
+        except OSError as error:  # no memory for a process, or too many of them
+            ending = session.failed(job.folder, f"its process could not be started: {error}")
+            self._end(job, ending)
 
     def _forward(self, count: int) -> None:
         for process in self._running if count > self._told else ():
@@ -147,8 +151,11 @@ class _Sweep:
                 self._running.remove(process)
                 ending = process.ending(stopping)
                 self._stopped += process.stopped
-                self._console.ended()
-                self._console.say(process.job.name, _described(ending), error=ending.failed)
+                self._end(process.job, ending)
+
+    def _end(self, job: Job, ending: Ending) -> None:
+        self._console.ended()
+        self._console.say(job.name, _described(ending), error=ending.failed)
 
 
 def _described(ending: Ending) -> str:

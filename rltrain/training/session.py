@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,12 +123,13 @@ def attempt(values: Values, folder: Path) -> Ending:
 
 
 def failed(folder: Path, text: str) -> Ending:
-    """Writes down why a job failed."""
+    """Writes down why a job failed, where its folder can be written."""
     reason = text.strip().splitlines()[-1]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / folders.ERROR).write_text(text + "\n")
-    if folders.read_result(folder).get("state") != "finished":  # else of another command
-        folders.write_result(folder, state="failed", error=reason)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / folders.ERROR).write_text(text + "\n")
+        if folders.read_result(folder).get("state") != "finished":  # else of another command
+            folders.write_result(folder, state="failed", error=reason)
     return Ending(note=f"failed: {reason}", failed=True)
 
 

@@ -11,6 +11,7 @@ import pytest
 from rltrain.training import jobs
 from rltrain.training.console import SweepConsole
 from rltrain.training.job_process import Job
+from rltrain.training.run import read_result
 from tests.conftest import small
 
 Compose = Callable[..., dict[str, Any]]
@@ -43,6 +44,19 @@ def test_jobs_that_cannot_begin_come_first(compose: Compose) -> None:
     no_such_argument.values["env"]["kwargs"] = {"gravity": 1}
     ordered = jobs.mistaken_first([job("a"), wrong_value, job("c"), no_such_argument, job("e")])
     assert [j.name for j in ordered] == ["b", "d", "a", "c", "e"]
+
+
+def test_a_process_that_cannot_be_started_is_a_failed_job(
+    compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*args: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(jobs, "JobProcess", no_memory)
+    jobs.run([Job(compose(*small("ppo")), tmp_path / name, {}) for name in "ab"], 2)
+    for name in "ab":
+        assert "Cannot allocate memory" in (tmp_path / name / "error.txt").read_text()
+        assert read_result(tmp_path / name)["state"] == "failed"
 
 
 def test_in_a_terminal_the_whole_is_shown_while_jobs_run(

@@ -138,12 +138,10 @@ def test_a_job_that_cannot_begin_is_told_of_first_and_the_others_run(in_tmp: Pat
 def test_a_signal_saves_every_running_job_and_starts_no_other(
     in_tmp: Path, number: int, whole_group: bool
 ) -> None:
-    if whole_group and number == signal.SIGTERM:
-        pytest.skip("a scheduler's; the jobs hear it twice, which changes nothing")
     process = begin(*small("ppo"), LONG, "seed=0,1,2")
     wait_for_training(process, in_tmp)
     if whole_group:
-        os.killpg(process.pid, number)  # as a terminal does at Ctrl-C
+        os.killpg(process.pid, number)  # as a terminal does, and a scheduler
     else:
         process.send_signal(number)
     out, errors = process.communicate(timeout=60)

@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from rltrain.core import lean_torch
 from rltrain.core.errors import UserError
 
 # Hydra takes launchers of this package alone; on disk, every program of Hydra's would load it.
@@ -61,6 +62,7 @@ class ParallelLauncher(BasicLauncher):
         Raises:
             SystemExit: a signal asked the sweep to stop.
         """
+        lean_torch.import_torch()
         from rltrain.training import jobs
 
         planned = [

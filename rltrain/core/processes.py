@@ -12,14 +12,18 @@ from multiprocessing import get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
+SHARE = "RLTRAIN_CORES"  # set for the jobs of a sweep
 _PR_SET_PDEATHSIG = 1
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def cores() -> int:
-    """How many cores this process may use: its affinity, and the quota of its container."""
+    """How many cores this process may use: its affinity, the quota of its container, and what
+    a sweep that runs several jobs at once leaves to each."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    share = os.environ.get(SHARE, "")
+    count = min(count, int(share)) if share.isdigit() else count
     try:
         quota, period = _QUOTA.read_text().split()
         return max(1, min(count, -(-int(quota) // int(period))))

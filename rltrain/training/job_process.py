@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
-from rltrain.core.processes import die_with_parent
+from rltrain.core.processes import SHARE, die_with_parent
 from rltrain.training import session
 from rltrain.training.changes import Values
 from rltrain.training.session import Ending
@@ -105,6 +105,7 @@ def _run(job: Job, threads: int, parent: int, connection: Connection) -> None:
     """The child's side."""
     _handle_signals(parent)
     os.environ.update(job.environ)
+    os.environ[SHARE] = str(threads)
     # More threads than cores would wait for each other; `num_threads=auto` looks here.
     limit = os.environ.get("OMP_NUM_THREADS", "")
     os.environ["OMP_NUM_THREADS"] = str(min(threads, int(limit)) if limit.isdigit() else threads)

@@ -118,7 +118,7 @@ def test_what_a_job_prints_is_in_its_folder(in_tmp: Path) -> None:
     for folder in job_folders(in_tmp):
         assert "192 / 192 steps" in (folder / "console.log").read_text()
         assert "SET is really" in (folder / "console.log").read_text()
-        assert "torch threads: 1" in (folder / "run.log").read_text()
+        assert "threads 1" in (folder / "run.log").read_text()
 
 
 def test_a_job_that_cannot_begin_is_told_of_first_and_the_others_run(in_tmp: Path) -> None:

@@ -76,3 +76,11 @@ def test_threads_of_this_process_are_counted() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["True", "False"]
+
+
+def test_a_job_of_a_sweep_counts_its_share_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(processes, "_QUOTA", Path("/nowhere"))
+    assert processes.cores() == 8
+    monkeypatch.setenv(processes.SHARE, "3")
+    assert processes.cores() == 3

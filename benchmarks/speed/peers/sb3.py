@@ -1,43 +1,80 @@
-"""Stable-Baselines3 at its best documented setting: one thread, DummyVecEnv, CPU."""
+"""Stable-Baselines3 at its best documented setting: one thread, CPU.
 
-from common import Report, arguments
+DummyVecEnv, as its documentation says for light environments, or SubprocVecEnv where the
+row asks for `workers`.
+"""
 
-work, report = arguments(), Report()
+import time
 
-import gymnasium as gym  # noqa: E402
-import torch  # noqa: E402
-from stable_baselines3 import DQN, PPO  # noqa: E402
-from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
-from stable_baselines3.common.env_util import make_vec_env  # noqa: E402
-
-torch.set_num_threads(1)
+from benchmarks.speed.peers.common import run
 
 
-class Watch(BaseCallback):
-    def _on_training_start(self):
-        report.first_step()
+def train(work, report):
+    import gymnasium as gym
+    import torch
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-    def _on_step(self):
-        return True
+    torch.set_num_threads(1)
+    report.watch_optimizers()
+
+    class Watch(BaseCallback):
+        def _on_training_start(self):
+            report.first_step()
+
+        def _on_step(self):
+            return True
+
+    env = make_vec_env(
+        lambda: gym.make(work["env"]),
+        n_envs=work.get("num_envs", 1),
+        seed=work["seed"],
+        vec_env_cls=SubprocVecEnv if work.get("workers") else DummyVecEnv,
+        # its quickest to start: the others import torch in every worker
+        vec_env_kwargs={"start_method": "fork"} if work.get("workers") else None,
+    )
+    model = (ppo if work["algo"] == "ppo" else dqn)(work, env)
+    callbacks = [Watch()]
+    if "stop_at" in work:
+        callbacks.append(until(work))
+    model.learn(work["steps"], callback=callbacks)
+    report.returns.extend(e["r"] for e in model.ep_info_buffer)
+    env.close()
+    figures = {"steps": model.num_timesteps}
+    if "stop_at" in work:
+        report.ended = time.monotonic()  # behind the last evaluation
+        figures["solved"] = bool(callbacks[1].best_mean_reward >= work["stop_at"])
+    return figures
 
 
-env = make_vec_env(lambda: gym.make(work["env"]), n_envs=work.get("num_envs", 1), seed=1)
-if work["algo"] == "ppo":
-    model = PPO(
+def ppo(work, env):
+    from stable_baselines3 import PPO
+
+    rate, clip = work["learning_rate"], work["clip_range"]
+    return PPO(
         "MlpPolicy",
         env,
+        learning_rate=(lambda left: left * rate) if work["anneal"] else rate,
+        clip_range=(lambda left: left * clip) if work["anneal"] else clip,
         n_steps=work["n_steps"],
         batch_size=work["batch_size"],
         n_epochs=work["n_epochs"],
+        gamma=work["gamma"],
+        gae_lambda=work["gae_lambda"],
+        ent_coef=0.0,
         device="cpu",
-        seed=1,
+        seed=work["seed"],
     )
-    trained = model.policy
-else:
-    model = DQN(
+
+
+def dqn(work, env):
+    from stable_baselines3 import DQN
+
+    return DQN(
         "MlpPolicy",
         env,
-        learning_rate=2.5e-4,
+        learning_rate=work["learning_rate"],
         batch_size=work["batch_size"],
         train_freq=work["train_freq"],
         learning_starts=work["learning_starts"],
@@ -46,15 +83,25 @@ else:
         exploration_fraction=0.5,
         policy_kwargs={"net_arch": [120, 84]},
         device="cpu",
-        seed=1,
+        seed=work["seed"],
     )
-    trained = model.q_net
-report.count_updates(model.policy.optimizer)
-model.learn(work["steps"], callback=Watch())
-returns = [e["r"] for e in model.ep_info_buffer]
-report.write(
-    steps=model.num_timesteps,
-    parameters=sum(p.numel() for p in trained.parameters()),
-    batch_size=model.batch_size,
-    mean_return=sum(returns) / max(len(returns), 1),
-)
+
+
+def until(work):
+    """Its own evaluation, which ends training at a mean return."""
+    import gymnasium as gym
+    from stable_baselines3.common.callbacks import EvalCallback, StopTrainingOnRewardThreshold
+    from stable_baselines3.common.monitor import Monitor
+
+    return EvalCallback(
+        Monitor(gym.make(work["env"])),
+        callback_on_new_best=StopTrainingOnRewardThreshold(work["stop_at"]),
+        eval_freq=work["eval_every"] // work["num_envs"],
+        n_eval_episodes=work["eval_episodes"],
+        deterministic=True,
+        verbose=0,
+    )
+
+
+if __name__ == "__main__":
+    run(train)

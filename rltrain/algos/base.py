@@ -82,6 +82,12 @@ class Algorithm(Stateful, ABC):
     memory: Memory
     horizon: int
 
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers an optimiser step moves; 0 where there is no optimiser."""
+        groups = getattr(getattr(self, "optimizer", None), "param_groups", ())
+        return sum(p.numel() for group in groups for p in group["params"])
+
     @abstractmethod
     def update(self, progress: Progress) -> Metrics:
         """Learns from the memory, and counts its optimiser steps in `progress.updates`.

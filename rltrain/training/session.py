@@ -196,12 +196,13 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
         outcome = Outcome(
             folder=run.folder,
             steps=trainer.progress.steps,
-            seconds=round(trainer.clock.total, 1),
+            seconds=round(trainer.clock.total, 3),
             score=trainer.scores.final,
             best=trainer.scores.best,
             reached=trainer.scores.reached,
         )
         fields = {k: v for k, v in vars(outcome).items() if k != "folder"}
+        fields["parameters"] = trainer.algorithm.num_parameters
         folders.write_result(run.folder, state="finished", **fields, **standing)
         return outcome
     except RltrainError as error:

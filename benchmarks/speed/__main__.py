@@ -2,7 +2,8 @@
 
 A peer lives in a virtual environment of its own, made from the package index by name and
 version, and is driven through its public interface by a script in `peers/`. Work is
-counted on both sides and compared before a ratio is written down.
+counted on both sides and compared before a ratio is written down. Each row is written as
+soon as it is done, into what is there of others, so that a stopped command loses one row.
 """
 
 from __future__ import annotations
@@ -10,26 +11,54 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.speed.rows import ROWS, Row
-from rltrain.reports.statistics import bootstrap_interval
+from benchmarks.speed import report
+from benchmarks.speed.processes import (
+    ROOT,
+    FailedError,
+    Figures,
+    execute,
+    read_report,
+    rltrain_words,
+    run_peer,
+    run_rltrain,
+)
+from benchmarks.speed.rows import Row, rows
 from rltrain.training import run as folders
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-RESULTS, TABLE = HERE / "results.json", HERE / "RESULTS.md"
+# What is given to pip, one line a call.
 PEERS = {
-    "sb3": ("torch==2.13.0", "stable-baselines3==2.9.2", "gymnasium[mujoco]==1.4.0"),
+    "sb3": (
+        "torch==2.13.0 stable-baselines3==2.9.2 gymnasium[mujoco]==1.4.0 mujoco==3.17.0"
+        " numpy==2.4.6 packaging==26.3",
+    ),
+    "sheeprl": (
+        "torch==2.13.0 sheeprl==0.8.4 gymnasium[mujoco]==1.4.0 mujoco==3.17.0 numpy==2.4.6"
+        " lightning==2.6.6",
+    ),
+    # Its last release asks for Python 3.10 and a Gym without which its scripts run as well;
+    # what it asks for, less what logs to the web and records video, in versions that install.
+    "cleanrl": (
+        "torch==2.13.0 numpy==1.26.4 pandas==2.2.3 gym==0.23.1 pygame==2.6.1 gymnasium==0.29.1"
+        " mujoco==3.2.7 imageio==2.38.1 tensorboard==2.21.0 stable-baselines3==2.2.1"
+        " setuptools<81",
+        "--no-deps --ignore-requires-python cleanrl==1.2.0",
+    ),
+    "tianshou": (
+        "torch==2.13.0 tianshou==2.0.1 gymnasium[mujoco]==1.4.0 mujoco==3.17.0 numpy==2.4.6",
+    ),
+    "torchrl": (
+        "torch==2.13.0 torchrl==0.14.1 tensordict==0.14.3 gymnasium[mujoco]==1.4.0"
+        " mujoco==3.17.0 numpy==2.4.6",
+    ),
 }
-Figures = dict[str, Any]
 
 
 def main() -> None:
@@ -38,158 +67,100 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--environments", default="~/.cache/rltrain-speed", help="of the peers")
+    parser.add_argument("--limit", type=float, default=600, help="seconds that a run may take")
+    parser.add_argument("--out", type=Path, default=HERE, help="where results are written")
+    parser.add_argument("--steps-scale", type=float, default=1.0, help="a quick look; needs --out")
+    parser.add_argument("--table", action="store_true", help="only write table and picture anew")
     arguments = parser.parse_args()
-    wanted = arguments.rows.split(",") if arguments.rows else [r.name for r in ROWS]
+    scale = arguments.steps_scale
+    if scale != 1 and arguments.out == HERE:
+        parser.error("scaled results are none: name another folder with --out")
+    all_rows = rows(scale)
+    wanted = arguments.rows.split(",") if arguments.rows else [r.name for r in all_rows]
     peers = arguments.peers.split(",")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "results.json"
     homes = Path(arguments.environments).expanduser()
-    for peer in peers:
+    for peer in [] if arguments.table else peers:
         make_environment(peer, homes / peer)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for row in ROWS:
-        if row.name in wanted and not row.waits_for:
-            results[row.name] = measure(row, peers, homes, arguments.repeats)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-            TABLE.write_text(table(results))
-            print(table({row.name: results[row.name]}), flush=True)
+    for row in [] if arguments.table else all_rows:
+        if row.name not in wanted or not row.command:
+            continue
+        sides = [p for p in peers if not row.peers or p in row.peers]
+        result = measure(row, sides, homes, arguments.repeats, arguments.limit, scale)
+        results = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(results | {row.name: result}, indent=1) + "\n")
+        write(path, all_rows)
+    write(path, all_rows)
+
+
+def write(path: Path, all_rows: tuple[Row, ...]) -> None:
+    results = json.loads(path.read_text())
+    path.with_name("RESULTS.md").write_text(report.table(results, all_rows))
+    report.picture(results, all_rows, path.with_name("RESULTS.png"))
 
 
 def make_environment(peer: str, home: Path) -> None:
     """A virtual environment with a peer at its pinned version, unless it is there."""
-    if not (home / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        pip = [str(home / "bin" / "pip"), "install", "-q", *PEERS[peer]]
-        subprocess.run(pip, check=True)
+    if (home / "bin" / "python").exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    for line in PEERS[peer]:
+        subprocess.run([str(home / "bin" / "pip"), "install", "-q", *line.split()], check=True)
 
 
-def measure(row: Row, peers: list[str], homes: Path, repeats: int) -> Figures:
+def measure(
+    row: Row, peers: list[str], homes: Path, repeats: int, limit: float, scale: float
+) -> Figures:
     """Runs every side once a round, in turn, so that a slow minute hits all of them."""
+    sides = peers + [f"{p}+workers" for p in peers if p in row.workers]
+    failed: dict[str, Figures] = {}
     rounds: list[dict[str, Figures]] = []
     for number in range(repeats):
-        sides = {"rltrain": run_rltrain(row, number)}
-        sides |= {peer: run_peer(row, homes / peer, peer) for peer in peers}
-        rounds.append(sides)
+        this: dict[str, Figures] = {}
+        for side in ["rltrain", *sides, *(["light"] if row.light_aim else [])]:
+            if side not in failed:
+                this[side] = attempt(row, number, side, homes, limit, scale)
+                whole = this[side].get("whole", this[side].get("T"))
+                print(row.name, number, side, whole or this[side], flush=True)
+            if "reason" in this.get(side, {}):
+                failed[side] = this[side]
+            this.setdefault(side, failed.get(side, {}))
+        rounds.append(this)
     return {
         "date": time.strftime("%Y-%m-%d"),
+        "command": rltrain_words(row, "SEED"),
+        "work": dict(row.work),
         "versions": folders.versions(),
         "peers": {peer: PEERS[peer] for peer in peers},
         "cores": len(os.sched_getaffinity(0)),
+        "cpu": cpu(),
         "rounds": rounds,
     }
 
 
-def run_rltrain(row: Row, seed: int) -> Figures:
-    """rltrain through its command, in a process of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = [*row.command.split(), f"seed={seed}", f"output_dir={folder}", "run_name=a"]
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rltrain", *words],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        whole = time.monotonic() - began
-        if status:
-            raise RuntimeError(f"rltrain failed: {row.command}")
-        result = folders.read_result(Path(folder) / "a")
-        last = _last_row(Path(folder) / "a" / "progress.csv")
-    return {
-        "whole": whole,
-        "seconds": result["seconds"],
-        "steps": result["steps"],
-        "updates": int(float(last["train/n_updates"])),
-        "mean_return": float(last.get("rollout/ep_rew_mean") or "nan"),
-        "peak_mib": usage.ru_maxrss / 1024,
-    }
+def attempt(
+    row: Row, number: int, side: str, homes: Path, limit: float, scale: float
+) -> dict[str, Any]:
+    """One run of one side: its figures, or the reason why there are none."""
+    try:
+        if side == "rltrain":
+            return run_rltrain(row, number, limit)
+        if side == "light":
+            command = [sys.executable, "-m", "benchmarks.speed.light", row.name, str(scale)]
+            one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+            return read_report(execute(command, limit, one))
+        return run_peer(row, number, homes / side.partition("+")[0], side, limit)
+    except FailedError as error:
+        return {"reason": str(error)}
 
 
-def _last_row(path: Path) -> dict[str, str]:
-    from rltrain.training.tables import read_csv
-
-    return read_csv(path)[-1]
-
-
-def run_peer(row: Row, home: Path, peer: str) -> Figures:
-    """A peer's script in its own virtual environment."""
-    began = time.monotonic()
-    done = subprocess.run(
-        [str(home / "bin" / "python"), str(HERE / "peers" / f"{peer}.py"), json.dumps(row.work)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    whole = time.monotonic() - began
-    reports = [line for line in done.stdout.splitlines() if line.startswith("REPORT ")]
-    if done.returncode or not reports:
-        raise RuntimeError(f"{peer} failed on {row.name}: {done.stderr[-2000:]}")
-    return json.loads(reports[-1].removeprefix("REPORT ")) | {"whole": whole}
-
-
-def ratios(rounds: list[dict[str, Figures]], figure: str) -> tuple[str, list[float]]:
-    """The fastest peer by the median of a time, and rltrain's speed over it in each round."""
-    peers = [name for name in rounds[0] if name != "rltrain"]
-
-    def rate(side: Figures) -> float:
-        return float(side["steps"] / side[figure])
-
-    fastest = max(peers, key=lambda p: float(np.median([rate(r[p]) for r in rounds])))
-    return fastest, [rate(r["rltrain"]) / rate(r[fastest]) for r in rounds]
-
-
-def unequal(rounds: list[dict[str, Figures]]) -> str:
-    """What differs in the work of the sides; empty where it is the same within 3 %."""
-    says = []
-    for name in rounds[0]:
-        for figure in ("steps", "updates"):
-            ours, theirs = rounds[0]["rltrain"][figure], rounds[0][name][figure]
-            if abs(ours - theirs) > 0.03 * max(ours, theirs):
-                says.append(f"{figure}: rltrain {ours}, {name} {theirs}")
-    return "; ".join(says)
-
-
-def table(results: dict[str, Any]) -> str:
-    """RESULTS.md, the row that is furthest below its aim first."""
-    lines = [
-        "# Speed",
-        "",
-        "Written by `python -m benchmarks.speed`. A ratio is rltrain's steps a second over those"
-        " of the fastest peer, the median of paired rounds with its 95 % bootstrap interval;"
-        " `first step on` leaves out starting, `whole` is the process from start to exit.",
-        "",
-        "| row | work | peer | first step on | aim | whole | aim | peak MiB | work is equal |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    rows = []
-    for row in ROWS:
-        if row.name not in results:
-            continue
-        rounds = results[row.name]["rounds"]
-        peer, steady = ratios(rounds, "seconds")
-        _, whole = ratios(rounds, "whole")
-        shortfall = min(
-            np.median(steady) / (row.steady_aim or 1), np.median(whole) / (row.whole_aim or 1)
-        )
-        peaks = ", ".join(f"{n} {max(r[n]['peak_mib'] for r in rounds):.0f}" for n in rounds[0])
-        rows.append(
-            (
-                shortfall,
-                f"| {row.name} | {row.title} | {peer} | {_ratio(steady)} | {row.steady_aim:g} |"
-                f" {_ratio(whole)} | {row.whole_aim:g} | {peaks} | {unequal(rounds) or 'yes'} |",
-            )
-        )
-    lines += [text for _, text in sorted(rows)]
-    missing = [row for row in ROWS if row.name not in results]
-    if missing:
-        lines += ["", "Not run:", ""]
-        lines += [f"- {r.name}, {r.title}: {r.waits_for or 'its turn'}" for r in missing]
-    return "\n".join(lines) + "\n"
-
-
-def _ratio(values: list[float]) -> str:
-    low, high = bootstrap_interval(values)
-    return f"{np.median(values):.2f} ({low:.2f} … {high:.2f})"
+def cpu() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ def measure(
         rounds.append(this)
     return {
         "date": time.strftime("%Y-%m-%d"),
+        "invoked": invoked(sys.argv[1:]),
         "command": rltrain_words(row, "SEED"),
         "work": dict(row.work),
         "versions": folders.versions(),
@@ -153,6 +154,15 @@ def attempt(
         return run_peer(row, number, homes / side.partition("+")[0], side, limit)
     except FailedError as error:
         return {"reason": str(error)}
+
+
+def invoked(words: list[str]) -> str:
+    """This command, less where this machine keeps things."""
+    kept, places = [], ("--environments", "--out")
+    for before, word in zip(["", *words], words, strict=False):
+        if before not in places and not word.startswith(places):
+            kept.append(word)
+    return " ".join(["python -m benchmarks.speed", *kept])
 
 
 def cpu() -> str:

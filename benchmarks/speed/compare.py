@@ -103,7 +103,7 @@ def light(rounds: Sequence[Round]) -> list[float]:
 def shortfall(row: Row, rounds: Sequence[Round]) -> float:
     """The smallest share of an aim that was reached: below 1, one was missed."""
     shares = []
-    if "reason" in rounds[0][OURS] or not able(rounds):
+    if "reason" in rounds[-1][OURS] or not able(rounds):
         return 0.0
     if row.steady_aim:
         shares.append(np.median(ratios(rounds, "seconds", row.kind)[1]) / row.steady_aim)
@@ -118,7 +118,7 @@ def shortfall(row: Row, rounds: Sequence[Round]) -> float:
 def summary(values: Sequence[float]) -> str:
     """The median with its 95 % bootstrap interval."""
     low, high = bootstrap_interval(values)
-    return f"{np.median(values):.2f} ({low:.2f} … {high:.2f})"
+    return f"{np.median(values):.3g} ({low:.3g} … {high:.3g})"
 
 
 def _returns(rounds: Sequence[Round], side: str) -> list[float]:

@@ -29,12 +29,13 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Done:
-    """A process that ended; `spawned` is on the system's monotonic clock."""
+    """A process that ended; `spawned` is on the monotonic clock, `spawned_at` on the wall's."""
 
     status: int
     output: str
     errors: str
     spawned: float
+    spawned_at: float
     whole: float
     peak_mib: float
 
@@ -46,7 +47,7 @@ class FailedError(RuntimeError):
 def execute(command: Sequence[str], limit: float, env: Mapping[str, str] | None = None) -> Done:
     """Runs a command to its end, or until it has taken `limit` seconds."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        spawned = time.monotonic()
+        spawned, spawned_at = time.monotonic(), time.time()
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -68,7 +69,8 @@ def execute(command: Sequence[str], limit: float, env: Mapping[str, str] | None 
         out.seek(0)
         err.seek(0)
         peak = max(usage.ru_maxrss / 1024, tree.peak_mib)
-        return Done(process.returncode, out.read(), err.read(), spawned, whole, peak)
+        status = process.returncode
+        return Done(status, out.read(), err.read(), spawned, spawned_at, whole, peak)
 
 
 class Tree:
@@ -129,6 +131,9 @@ def run_rltrain(row: Row, seed: int, limit: float) -> Figures:
             if len(finished) != SWEEP:
                 raise FailedError(f"{len(finished)} of {SWEEP} runs finished")
             return figures | {"steps": sum(r["steps"] for r in finished)}
+        if row.kind == "start":  # its one row is written behind the update
+            written = (Path(folder) / "a" / "progress.csv").stat().st_mtime
+            figures["whole"] = written - done.spawned_at
         return figures | read_run(Path(folder) / "a", row)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,9 @@ INTRODUCTION = (
     " from start to exit, which for rltrain has writing its last checkpoint in it. `of light` is"
     " the least time that the work can take here, calibrated in the same rounds, over rltrain's"
     " whole process (aim 0.7).",
-    "S is a peer's time from the start of its process to the end of its first update over"
-    " rltrain's whole process for one rollout and its updates, until exit; the aim of 1.67 is"
-    " 0.6 of the quickest peer's time. M is eight runs, for peers as processes two at a time."
+    "S is a peer's time from the start of its process to the end of its first optimiser step over"
+    " rltrain's to the row that it logs behind all 16 steps of its first rollout; the aim of 1.67"
+    " is 0.6 of the quickest peer's time. M is eight runs, for peers as processes two at a time."
     " R is the smallest peer's peak memory in C1 over rltrain's; a process with others under it"
     " is the sum of their proportional set sizes.",
     "Work is equal where counted environment steps and updates are within"
@@ -84,8 +86,8 @@ def _why_not(row: Row) -> str:
 
 
 def _line(row: Row, rounds: list[Any]) -> str:
-    if "reason" in rounds[0][OURS]:
-        reason = rounds[0][OURS]["reason"]
+    if "reason" in rounds[-1][OURS]:
+        reason = _cell(rounds[-1][OURS]["reason"])
         return f"| {row.name} | {row.title} | | | | | | could not be run: {reason} |"
     if not able(rounds):
         return f"| {row.name} | {row.title} | | | | | | no peer could run it |"
@@ -101,6 +103,10 @@ def _line(row: Row, rounds: list[Any]) -> str:
     # in a row of memory alone, what was done with it is C1's to say
     cells.append(differences(rounds, row.kind) or ("yes" if row.kind == "train" else ""))
     return "| " + " | ".join(cells) + " |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/")
 
 
 def _light(row: Row, rounds: list[Any]) -> str:
@@ -128,7 +134,7 @@ def _details(row: Row, rounds: list[Any], result: Any) -> list[str]:
     why = reasons(rounds)
     for side in [OURS, *(n for n in rounds[0] if n not in (OURS, "light"))]:
         if side in why:
-            lines.append(f"| {side} | could not be run: {why[side]} | | | | | | | |")
+            lines.append(f"| {side} | could not be run: {_cell(why[side])} | | | | | | | |")
             continue
         cells = [side]
         for figure, form in (
@@ -150,9 +156,45 @@ def _details(row: Row, rounds: list[Any], result: Any) -> list[str]:
         medians = {k: np.median([p[k] for p in pieces]) for k in ("E", "I", "U", "P", "T")}
         spelled = ", ".join(f"{k} {v:.2f}" for k, v in medians.items())
         lines += ["", f"Light: {spelled} (seconds; P processes)."]
-    lines += ["", "```sh", f"rltrain {shlex.join(result['command'])}", "```", "", "Peers:"]
-    lines += [""] + [f"- {peer}: `{'`, `'.join(pins)}`" for peer, pins in result["peers"].items()]
-    return lines
+    work = shlex.quote(json.dumps(result["work"] | {"seed": "SEED"}))
+    lines += [
+        "",
+        "```sh",
+        result["invoked"],
+        f"rltrain {shlex.join(result['command'])}",
+        f"python -P benchmarks/speed/peers/PEER.py {work}",
+        "```",
+        "",
+    ]
+    return lines + [f"- {peer}: `{'`, `'.join(pins)}`" for peer, pins in result["peers"].items()]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A line of the picture."""
+
+    label: str
+    values: list[float]
+    aim: float
+
+
+def bars(results: Results, all_rows: tuple[Row, ...]) -> tuple[list[Bar], list[Bar]]:
+    """Ratios over peers, and those of light, in the order of the table."""
+    over_peers, of_light = [], []
+    for row, rounds in known(results, all_rows):
+        if "reason" in rounds[-1][OURS] or not able(rounds):
+            continue
+        figure = "peak_mib" if row.kind == "memory" else "whole"
+        name = {"memory": "memory", "start": "start", "sweep": "sweep"}.get(row.kind, "whole")
+        if row.steady_aim:
+            values = ratios(rounds, "seconds", row.kind)[1]
+            over_peers.append(Bar(f"{row.name}  first step on", values, row.steady_aim))
+        if row.whole_aim:
+            values = ratios(rounds, figure, row.kind)[1]
+            over_peers.append(Bar(f"{row.name}  {name}", values, row.whole_aim))
+        if row.light_aim and light(rounds):
+            of_light.append(Bar(f"{row.name}  of light", light(rounds), row.light_aim))
+    return over_peers, of_light
 
 
 def picture(results: Results, all_rows: tuple[Row, ...], path: Path) -> None:
@@ -162,51 +204,48 @@ def picture(results: Results, all_rows: tuple[Row, ...], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    bars: list[tuple[str, list[float], float, str]] = []
-    for row, rounds in known(results, all_rows):
-        if "reason" in rounds[0][OURS] or not able(rounds):
-            continue
-        whole = "peak_mib" if row.kind == "memory" else "whole"
-        label = {"memory": "memory", "train": "whole", "solve": "whole"}.get(row.kind, row.kind)
-        if row.steady_aim:
-            values = ratios(rounds, "seconds", row.kind)[1]
-            bars.append((f"{row.name}  first step on", values, row.steady_aim, "C0"))
-        if row.whole_aim:
-            values = ratios(rounds, whole, row.kind)[1]
-            bars.append((f"{row.name}  {label}", values, row.whole_aim, "C1"))
-        if row.light_aim and light(rounds):
-            bars.append((f"{row.name}  of light", light(rounds), row.light_aim, "C2"))
-    if not bars:
+    over_peers, of_light = bars(results, all_rows)
+    if not over_peers:
         return
-    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.32 * len(bars)))
-    for y, (_, values, aim, color) in enumerate(bars):
-        middle = float(np.median(values))
-        low, high = bootstrap_interval(values)
-        axes.barh(y, middle, color=color, alpha=0.7)
-        axes.plot([min(low, middle), max(high, middle)], [y, y], color="black", linewidth=1.5)
-        axes.plot([aim], [y], marker="|", color="red", markersize=16, markeredgewidth=2.5)
-        axes.annotate(
-            f"{middle:.2f}",
-            (max(high, middle, aim), y),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-        )
-    axes.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.axvline(1, color="grey", linewidth=0.8)
-    axes.set_xlim(right=axes.get_xlim()[1] * 1.25)
-    dates = sorted({r["date"] for r in results.values()})
-    versions = next(iter(results.values()))["versions"]
-    axes.set_xlabel("fastest peer's time over rltrain's; of light: least time over rltrain's")
-    axes.set_title(
-        f"rltrain {(versions['revision'] or versions['rltrain'])[:10]}, {dates[-1]};"
-        " black: 95 % interval, red: aim",
-        fontsize=10,
+    heights = [len(over_peers), max(1, len(of_light))]
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(9, 2.4 + 0.32 * sum(heights)), height_ratios=heights
+    )
+    top.set_xscale("log")
+    top.xaxis.set_major_formatter("{x:g}")
+    top.xaxis.set_minor_formatter("{x:g}")
+    top.tick_params(axis="x", which="minor", labelsize=7)
+    _draw(top, over_peers, 1.0)
+    top.set_xlabel("fastest peer's time (for memory: its peak) over rltrain's")
+    _draw(bottom, of_light, 0.0)
+    bottom.set_xlim(0, max([1.05, *(1.1 * max(b.values) for b in of_light)]))
+    bottom.set_xlabel("least time that the work can take here over rltrain's whole process")
+    last = max(results.values(), key=lambda r: r["date"])
+    versions = last["versions"]
+    figure.suptitle(
+        f"rltrain {(versions['revision'] or versions['rltrain'])[:10]}, torch {versions['torch']},"
+        f" {last['date']}, {last['cores']} × {last['cpu']}\n"
+        f"{last['invoked']}\nblack: 95 % interval of the median, red: aim",
+        fontsize=9,
     )
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def _draw(axes: Any, drawn: list[Bar], base: float) -> None:
+    for y, bar in enumerate(drawn):
+        middle = float(np.median(bar.values))
+        low, high = bootstrap_interval(bar.values)
+        color = "C0" if middle >= bar.aim else "C1"
+        axes.barh(y, middle - base, left=base, color=color, alpha=0.7)
+        axes.plot([min(low, middle), max(high, middle)], [y, y], color="black", linewidth=1.5)
+        axes.plot([bar.aim], [y], marker="|", color="red", markersize=15, markeredgewidth=2.5)
+        end = (max(high, middle, bar.aim), y)
+        axes.annotate(
+            f"{middle:.3g}", end, (6, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    axes.set_yticks(range(len(drawn)), [bar.label for bar in drawn], fontsize=9)
+    axes.invert_yaxis()
+    axes.axvline(1, color="grey", linewidth=0.8)
+    axes.margins(x=0.08)

@@ -20,8 +20,8 @@ class Unable(Exception):
     """A peer has no way to do a row; the text says why."""
 
 
-class Solved(Exception):
-    """Ends a training loop that has no way out of its own."""
+class Solved(BaseException):
+    """Ends a training loop that has no way out of its own, and is nobody's error."""
 
 
 class Report:

@@ -78,11 +78,11 @@ def dqn(steps: float, starts: float) -> Row:
         "env": "CartPole-v1",
         "batch_size": 128,
         "train_freq": 10,
-        "learning_starts": round(starts, -1),
+        "learning_starts": round(starts / 10) * 10,
         "buffer_size": 10_000,
         "target_update_interval": 500,
         "learning_rate": 2.5e-4,
-        "steps": round(steps, -1),
+        "steps": round(steps / 10) * 10,
     }
     command = (
         "algo=dqn env=CartPole-v1 network.hidden_sizes=[120,84] algo.batch_size=128"

@@ -293,3 +293,10 @@ def test_a_process_is_timed_and_stopped_at_its_limit():
 def test_the_command_is_told_without_the_machines_places():
     words = ["--rows", "C1", "--environments", "/somewhere", "--repeats", "3", "--out=/else"]
     assert invoked(words) == "python -m benchmarks.speed --rows C1 --repeats 3"
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.03])
+def test_counts_are_whole_numbers(scale):
+    for r in rows(scale):
+        numbers = {k: v for k, v in r.work.items() if "steps" in k or "starts" in k}
+        assert all(isinstance(v, int) for v in numbers.values()), numbers

@@ -123,7 +123,24 @@ def actor_critic(observations, actions):
         action_scaling=True,
         action_bound_method="clip",
     )
-    return policy, ContinuousCritic(preprocess_net=second)
+    critic = ContinuousCritic(preprocess_net=second)
+    start_small(actor, critic)
+    return policy, critic
+
+
+def start_small(actor, critic):
+    """The first parameters that its example for MuJoCo has."""
+    import torch
+
+    torch.nn.init.constant_(actor.sigma_param, -0.5)
+    for layer in [*actor.modules(), *critic.modules()]:
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.orthogonal_(layer.weight, 2**0.5)
+            torch.nn.init.zeros_(layer.bias)
+    for layer in actor.mu.modules():
+        if isinstance(layer, torch.nn.Linear):
+            torch.nn.init.zeros_(layer.bias)
+            layer.weight.data.mul_(0.01)
 
 
 def testing(work, algorithm, tests, report):

@@ -71,7 +71,7 @@ def actor_critic(env):
     import torch
     from tensordict.nn import AddStateIndependentNormalScale, TensorDictModule
     from torch import nn
-    from torchrl.modules import MLP, ProbabilisticActor, ValueOperator
+    from torchrl.modules import MLP, ProbabilisticActor, TanhNormal, ValueOperator
 
     size, space = env.observation_spec["observation"].shape[-1], env.action_spec_unbatched
     discrete = not space.dtype.is_floating_point
@@ -81,17 +81,18 @@ def actor_critic(env):
         return MLP(in_features=size, out_features=out, num_cells=[64, 64], activation_class=nn.Tanh)
 
     if discrete:
-        keys, body, distribution = ["logits"], mlp(outputs), torch.distributions.Categorical
+        keys, body, bounds = ["logits"], mlp(outputs), {}
+        distribution = torch.distributions.Categorical
     else:
-        from torchrl.modules import IndependentNormal
-
-        keys, distribution = ["loc", "scale"], IndependentNormal
+        keys, distribution = ["loc", "scale"], TanhNormal
+        bounds = {"low": space.space.low, "high": space.space.high, "tanh_loc": False}
         body = nn.Sequential(mlp(outputs), AddStateIndependentNormalScale(outputs))
     actor = ProbabilisticActor(
         TensorDictModule(body, in_keys=["observation"], out_keys=keys),
         in_keys=keys,
         spec=env.full_action_spec_unbatched,
         distribution_class=distribution,
+        distribution_kwargs=bounds,
         return_log_prob=True,
     )
     return actor, ValueOperator(mlp(1), in_keys=["observation"])

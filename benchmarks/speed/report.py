@@ -17,6 +17,7 @@ from benchmarks.speed.compare import (
     TOLERANCES,
     able,
     differences,
+    interval,
     light,
     ratios,
     reasons,
@@ -24,7 +25,6 @@ from benchmarks.speed.compare import (
     summary,
 )
 from benchmarks.speed.rows import Row
-from rltrain.reports.statistics import bootstrap_interval
 
 Results = Mapping[str, Any]
 INTRODUCTION = (
@@ -236,7 +236,7 @@ def picture(results: Results, all_rows: tuple[Row, ...], path: Path) -> None:
 def _draw(axes: Any, drawn: list[Bar], base: float) -> None:
     for y, bar in enumerate(drawn):
         middle = float(np.median(bar.values))
-        low, high = bootstrap_interval(bar.values)
+        low, high = interval(bar.values)
         color = "C0" if middle >= bar.aim else "C1"
         axes.barh(y, middle - base, left=base, color=color, alpha=0.7)
         axes.plot([min(low, middle), max(high, middle)], [y, y], color="black", linewidth=1.5)

@@ -269,7 +269,7 @@ def test_a_large_network_in_torch_has_its_share_of_threads(in_tmp: Path) -> None
     assert done.returncode == 0, done.stderr
     share = max(1, len(os.sched_getaffinity(0)) // 2)
     for folder in job_folders(in_tmp):
-        assert f"torch threads: {share} (auto" in (folder / "run.log").read_text()
+        assert f"performance: threads {share} (auto" in (folder / "run.log").read_text()
 
 
 def test_hydras_own_launcher_is_still_a_choice(in_tmp: Path) -> None:

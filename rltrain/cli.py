@@ -6,6 +6,7 @@ a configuration wait for no torch.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -53,6 +54,7 @@ def main() -> NoReturn:
     # NumPy multiplies small matrices here; its threads would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     startup.begin()
+    gc.disable()  # nothing that is imported is garbage; whoever works for long enables it
     arguments = sys.argv[1:]
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a console script lacks it: my_package:MyEnv-v0
@@ -146,6 +148,7 @@ def _resume(arguments: list[str]) -> int:
 def _eval(arguments: list[str]) -> int:
     from rltrain.reports import score
 
+    gc.enable()
     if not arguments or "=" in arguments[0]:
         raise UserError("Say which run: rltrain eval outputs/RUN, or rltrain eval latest")
     return score.evaluate(arguments[0], _pairs(arguments[1:]))
@@ -177,6 +180,7 @@ def _complete_command() -> bool:
 def _plot(arguments: list[str]) -> int:
     from rltrain.reports import curves
 
+    gc.enable()
     options = _pairs([a for a in arguments if a.startswith(("out=", "column="))])
     return curves.plot([a for a in arguments if not a.startswith(("out=", "column="))], options)
 

@@ -97,7 +97,7 @@ class NumpyPPOLearner:
 
     def step(self, rows: Rows, clip_range: float) -> tuple[float, ...]:
         s, networks = self.settings, self.networks
-        x, action, old_log_prob, advantage, target = (column[rows] for column in self._batch)
+        x, action, old_log_prob, advantage, target = (c.take(rows, 0) for c in self._batch)
         n = len(x)
         if s.normalize_advantage and n > 1:
             advantage = advantage - mean(advantage)

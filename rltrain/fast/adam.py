@@ -97,9 +97,10 @@ class FlatAdam:
         scratch *= 1 - beta2
         self.second *= beta2
         self.second += scratch
+        # lr/c₁ · m / (√v/√c₂ + ε), with √c₂ taken out of the fraction
+        root = math.sqrt(1 - beta2**self.count)
         np.sqrt(self.second, out=scratch)
-        scratch /= math.sqrt(1 - beta2**self.count)
-        scratch += group["eps"]
+        scratch += group["eps"] * root
         np.divide(self.first, scratch, out=scratch)
-        scratch *= group["lr"] / (1 - beta1**self.count)
+        scratch *= group["lr"] * root / (1 - beta1**self.count)
         self.flat.values -= scratch

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 Floats = NDArray[np.float32]
+_ZERO = np.zeros((), np.float32)
 
 
 def linear_layers(module: nn.Module) -> list[tuple[nn.Linear, str]] | None:
@@ -35,11 +36,11 @@ def linear_layers(module: nn.Module) -> list[tuple[nn.Linear, str]] | None:
 
 
 def _tanh(x: Floats) -> None:
-    np.tanh(x, x)
+    np.tanh(x, out=x)
 
 
 def _relu(x: Floats) -> None:
-    np.maximum(x, 0, x)
+    np.maximum(x, _ZERO, out=x)
 
 
 _ACTIVATIONS: dict[str, Callable[[Floats], None] | None] = {

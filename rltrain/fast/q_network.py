@@ -56,14 +56,14 @@ class NumpyDQNLearner:
         index = np.arange(len(x))
         value = q_values[index, action]
         error = value - target
-        size = np.abs(error)
         # Huber: ½ e² inside 1, |e| − ½ outside; its slope is e, held within ±1
-        loss = float(np.where(size < 1, 0.5 * error * error, size - 0.5).mean())
+        slope = np.minimum(np.maximum(error, -1), 1)
+        loss = float(slope.dot(error - 0.5 * slope)) / len(x)
         gradient = np.zeros_like(q_values)
-        gradient[index, action] = np.clip(error, -1, 1) / len(x)
+        gradient[index, action] = slope / len(x)
         self.online.layers.backward(gradient)
         self.adam.descend(loss, "train/loss", self.settings.max_grad_norm)
-        return loss, float(value.mean())
+        return loss, float(np.add.reduce(value)) / len(x)
 
     def update_target(self) -> None:
         """θ⁻ ← (1 − τ) θ⁻ + τ θ."""

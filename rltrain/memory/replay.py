@@ -71,7 +71,7 @@ class ReplayBuffer:
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
         """`count` transitions, drawn with replacement."""
         rows = rng.integers(self.size, size=count)
-        return Sample(**{name: column[rows] for name, column in self.columns.items()})
+        return Sample(**{name: column.take(rows, 0) for name, column in self.columns.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """The rows that are filled, and where the next one goes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import sys
@@ -187,6 +188,8 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
     parts, standing = None, {}
     try:
         parts = assemble.build(run, settings, values, source)
+        gc.freeze()  # what is there by now stays, and need not be looked at again
+        gc.enable()
         folders.mark_latest(run.folder, Path(settings.output_dir))
         (run.folder / folders.ERROR).unlink(missing_ok=True)
         standing = {"performance": parts.performance.choices}

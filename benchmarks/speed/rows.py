@@ -88,7 +88,7 @@ def dqn(steps: float, starts: float) -> Row:
         "algo=dqn env=CartPole-v1 network.hidden_sizes=[120,84] algo.batch_size=128"
         f" algo.train_freq=10 algo.learning_starts={work['learning_starts']}"
         " algo.buffer_size=10000 algo.target_update_interval=500 algo.learning_rate=2.5e-4"
-        f" algo.exploration_fraction=0.5 total_timesteps={work['steps']} {OFF}"
+        f" exploration.fraction=0.5 total_timesteps={work['steps']} {OFF}"
     )
     title = "DQN CartPole-v1, 120-84, batch 128, train every 10"
     return Row("", title, command, work, light_aim=0.7)

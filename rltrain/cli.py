@@ -35,7 +35,7 @@ Train reinforcement-learning agents from one line.
 
   rltrain plot outputs/RUN out=curves.png           learning curves as a picture
 
-  rltrain list algos|envs|networks|optimizers|tuned     what there is
+  rltrain list algos|envs|networks|explorations|tuned …     what there is
   rltrain describe ppo                              every key: type, range, default, meaning
   rltrain algo=ppo env=CartPole-v1 --cfg job        the composed configuration, not run
 

@@ -34,7 +34,7 @@ from rltrain import launcher
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
-from rltrain.reports.catalog import choices
+from rltrain.reports.catalog import choices, defaults
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 
 Values = dict[str, Any]
@@ -74,7 +74,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     def task(cfg: DictConfig, run: Callable[[Values, Path], None] = job) -> None:
         hydra_values = HydraConfig.get()
         if hydra_values.mode == RunMode.MULTIRUN:
-            values = to_values(cfg) | {"tuned": _preset(hydra_values)}
+            values = _chosen(to_values(cfg), hydra_values)
             run(values, Path(hydra_values.runtime.output_dir))
         else:
             composed.append((to_values(cfg), hydra_values))
@@ -94,7 +94,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     if not composed:
         return Composed(None, SweepFolder.path)
     values, hydra_values = composed[0]
-    return Composed(values | {"tuned": _preset(hydra_values)}, None)
+    return Composed(_chosen(values, hydra_values), None)
 
 
 def _drop_empty_sweep(folder: Path | None) -> None:
@@ -119,6 +119,24 @@ def compose(overrides: list[str]) -> Values:
             values = to_values(cfg)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise explain(error) from error
+    return _chosen(values, hydra_values)
+
+
+def _chosen(values: Values, hydra_values: Any) -> Values:
+    """The values with the preset that was applied, and without those of parts it was made for.
+
+    A preset has values for the network, say, that its algorithm starts from; where the
+    command line chooses another, keys that one does not have are left out.
+    """
+    typed = [_strip(o).partition("=")[0] for o in hydra_values.overrides.task]
+    for group in ("exploration", "intrinsic", "network", "optimizer"):
+        if group in typed:
+            known = defaults(group, hydra_values.runtime.choices[group])
+            values[group] = {
+                k: v
+                for k, v in values[group].items()
+                if k in known or any(t.startswith(f"{group}.{k}") for t in typed)
+            }
     return values | {"tuned": _preset(hydra_values)}
 
 

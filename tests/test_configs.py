@@ -80,8 +80,7 @@ def test_a_yaml_is_named_like_its_file(algo: str) -> None:
 
 def test_every_folder_is_a_group() -> None:
     folders = {p.name for p in CONFIGS.iterdir() if p.is_dir()}
-    used = {"algo", "network", "optimizer", "env", "eval", "checkpoint", "logger", "tuned"}
-    assert folders == used
+    assert folders == {*registry.GROUPS, "env", "eval", "checkpoint", "logger", "tuned"}
 
 
 def test_configs_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
+from rltrain.exploration.base import Exploration
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
 PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
@@ -40,6 +41,7 @@ class Parts:
     device: torch.device
     network: Callable[[int], nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
+    exploration: Exploration
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
 
 

@@ -26,8 +26,7 @@ from rltrain.algos.base import (
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.exploration import epsilon_greedy
-from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import action_values, huber, one_step_target
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.inputs import Inputs
@@ -36,9 +35,9 @@ from rltrain.settings.algos import DQNSettings
 
 
 class DQNPolicy(Policy):
-    """Takes the action of the highest value, or with probability ε any."""
+    """Takes the action of the highest value, or explores."""
 
-    _state = ("network", "inputs", "epsilon")
+    _state = ("network", "inputs", "exploration")
 
     def __init__(self, settings: DQNSettings, parts: Parts) -> None:
         self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
@@ -46,19 +45,17 @@ class DQNPolicy(Policy):
         self.network = with_head(parts.network(self.inputs.size), self.num_actions, gain=None)
         self.network.to(parts.device)
         self.q_values = fast.q_network(self.network, parts.kernels)
-        self.epsilon = settings.exploration_initial_eps
+        self.exploration: Any = parts.exploration
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        def greedy() -> Rows:
-            best: Rows = self.q_values(self.inputs.array(obs)).argmax(-1)
-            return best
+        def q_values() -> Rows:
+            return self.q_values(self.inputs.array(obs))
 
         if not explore:
-            return greedy(), state, {}
-        action = epsilon_greedy(greedy, len(obs), self.num_actions, self.epsilon, rng)
-        return action, state, {}
+            return q_values().argmax(-1), state, {}
+        return self.exploration.choose(q_values, len(obs), self.num_actions, rng), state, {}
 
 
 class DQNLearner:
@@ -144,12 +141,7 @@ class DQN(Algorithm):
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
         self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
-        self.policy.epsilon = linear(
-            s.exploration_initial_eps,
-            s.exploration_final_eps,
-            progress.fraction / s.exploration_fraction,
-        )
-        metrics: dict[str, Any] = {"rollout/exploration_rate": self.policy.epsilon}
+        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         due = progress.steps // s.train_freq - self.trained_at
         self.trained_at += due
         if progress.steps <= s.learning_starts:

@@ -5,42 +5,39 @@ Legend: B environments, S states, A actions.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from gymnasium import spaces
 
 from rltrain.algos.base import Algorithm, Metrics, Parts, Policy, PolicyState
 from rltrain.core.errors import TrainingError
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.exploration import epsilon_greedy
-from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target
 from rltrain.memory.last import LastTransition
 from rltrain.settings.algos import QLearningSettings
 
 
 class TablePolicy(Policy):
-    """Takes the action of the highest value, or with probability ε any."""
+    """Takes the action of the highest value, or explores."""
 
-    _state = ("table", "epsilon")
+    _state = ("table", "exploration")
 
     def __init__(self, settings: QLearningSettings, parts: Parts) -> None:
         assert isinstance(parts.observation_space, spaces.Discrete)
         assert isinstance(parts.action_space, spaces.Discrete)
         shape = (int(parts.observation_space.n), int(parts.action_space.n))
         self.table = np.full(shape, settings.initial_value)  # Q [S, A]
-        self.epsilon = settings.exploration_initial_eps
+        self.exploration: Any = parts.exploration
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        def greedy() -> Rows:
-            best: Rows = self.table[obs].argmax(-1)
-            return best
-
         if not explore:
-            return greedy(), state, {}
-        action = epsilon_greedy(greedy, len(obs), self.table.shape[1], self.epsilon, rng)
-        return action, state, {}
+            return self.table[obs].argmax(-1), state, {}
+        count, num_actions = len(obs), self.table.shape[1]
+        return self.exploration.choose(lambda: self.table[obs], count, num_actions, rng), state, {}
 
 
 class QLearning(Algorithm):
@@ -66,13 +63,8 @@ class QLearning(Algorithm):
             raise TrainingError(f"train/td_error is {error}; the update was not applied.")
         np.add.at(q, (step.obs, step.action), rate * error)
         progress.updates += 1
-        self.policy.epsilon = linear(
-            s.exploration_initial_eps,
-            s.exploration_final_eps,
-            progress.fraction / s.exploration_fraction,
-        )
-        return {
+        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
+        return metrics | {
             "train/td_error": float(np.abs(error).mean()),
             "train/learning_rate": rate,
-            "rollout/exploration_rate": self.policy.epsilon,
         }

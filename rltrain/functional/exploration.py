@@ -32,3 +32,16 @@ def epsilon_greedy(
         return greedy()
     drawn = (chance[1] * num_actions).astype(np.int64)  # integers() takes several times as long
     return drawn if explore.all() else np.where(explore, drawn, greedy())
+
+
+def boltzmann(
+    q_values: NDArray[Any], temperature: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Actions `[B]` drawn with probability ∝ exp(Q / temperature), of `q_values` `[B, A]`.
+
+    By the largest of Q / temperature plus Gumbel noise (Gumbel 1954), which needs no sum
+    and cannot overflow.
+    """
+    noise = -np.log(-np.log(rng.random(q_values.shape) + np.finfo(np.float64).tiny))
+    best: NDArray[np.int64] = (q_values / temperature + noise).argmax(-1)
+    return best

@@ -46,9 +46,6 @@ class DQNSettings:
     gradient_steps: int = key("Updates in a training.", min=1)
     target_update_interval: int = key("Environment steps between target updates.", min=1)
     tau: float = key("Share of the online network in a target update; 1 copies.", above=0, max=1)
-    exploration_initial_eps: float = key("ε at the start.", min=0, max=1)
-    exploration_final_eps: float = key("ε at the end of the decay.", min=0, max=1)
-    exploration_fraction: float = key("Share of training over which ε decays.", above=0, max=1)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
 
@@ -59,9 +56,6 @@ class QLearningSettings:
     learning_rate: float = key("Step size α.", above=0, max=1)
     learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
-    exploration_initial_eps: float = key("ε at the start.", min=0, max=1)
-    exploration_final_eps: float = key("ε at the end of the decay.", min=0, max=1)
-    exploration_fraction: float = key("Share of training over which ε decays.", above=0, max=1)
     initial_value: float = key("First value of every state and action; high is optimistic.")
 
 
@@ -82,6 +76,7 @@ register(
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",
+        explorations=("epsilon_greedy", "boltzmann"),
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
@@ -93,6 +88,7 @@ register(
         name="q_learning",
         settings=QLearningSettings,
         target="rltrain.algos.q_learning:QLearning",
+        explorations=("epsilon_greedy", "boltzmann"),
         doc="Tabular Q-learning (Watkins 1989)",
         observations=("Discrete",),
         actions=("Discrete",),

@@ -14,7 +14,8 @@ from typing import Any
 
 from rltrain.core.errors import UserError, did_you_mean
 
-GROUPS = ("algo", "network", "optimizer")
+_BUILTIN = ("algos", "explorations", "intrinsics", "networks", "optimizers")
+GROUPS = ("algo", "exploration", "intrinsic", "network", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Entry:
     """A choice of a group.
 
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
-    algorithm can work with; `recurrent` and `multi_agent` say whether it can be either.
+    algorithm can work with, `explorations` names of that group; `recurrent` and
+    `multi_agent` say whether it can be either.
     """
 
     group: str
@@ -32,6 +34,7 @@ class Entry:
     doc: str
     observations: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
+    explorations: tuple[str, ...] = ("none",)
     networks: bool = True
     recurrent: bool = False
     multi_agent: bool = False
@@ -73,7 +76,7 @@ def entry(group: str, name: object) -> Entry:
 
 @functools.cache
 def _builtin_and_installed() -> tuple[str, ...]:
-    builtin = [f"rltrain.settings.{name}" for name in ("algos", "networks", "optimizers")]
+    builtin = [f"rltrain.settings.{name}" for name in _BUILTIN]
     installed = [point.module for point in metadata.entry_points(group="rltrain.plugins")]
     return (*builtin, *installed)
 

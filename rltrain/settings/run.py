@@ -49,10 +49,13 @@ class LoggerSettings:
 class RunSettings:
     """Everything that decides a run.
 
-    `algo`, `network` and `optimizer` are of the class that their registry entry names.
+    `algo`, `exploration`, `intrinsic`, `network` and `optimizer` are of the class that their
+    registry entry names.
     """
 
     algo: Any = key("Algorithm.")
+    exploration: Any = key("Exploration.")
+    intrinsic: Any = key("Intrinsic reward.")
     network: Any = key("Network.")
     optimizer: Any = key("Optimiser.")
     env: EnvSettings = key("Environment.")
@@ -115,6 +118,11 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    if run.exploration.name not in entry.explorations:
+        raise UserError(
+            f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"
+            f" {' or '.join(entry.explorations)}."
+        )
     if run.eval.stop_at is not None and not run.eval.every:
         raise UserError(
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."

@@ -25,6 +25,7 @@ from rltrain.core.spaces import size_of
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
 from rltrain.envs.vector import Env, VectorEnv
+from rltrain.intrinsic.curious import Curious
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
@@ -104,10 +105,14 @@ def build_algorithm(
         device=device,
         network=network,
         optimizer=functools.partial(_optimizer, run),
+        exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
         kernels=kernels,
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
-    return algorithm
+    if run.intrinsic.name == "none":
+        return algorithm
+    reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
+    return Curious(algorithm, reward)
 
 
 def network_size(run: RunSettings, observation_space: Space) -> int:

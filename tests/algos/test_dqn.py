@@ -98,10 +98,10 @@ def test_loss_by_hand(compose: Any, kernels: str) -> None:
 
 
 def test_epsilon_falls_over_its_fraction(compose: Any) -> None:
-    algorithm, sampler = build(compose, "algo.exploration_fraction=0.5")
+    algorithm, sampler = build(compose, "exploration.fraction=0.5")
     progress = Progress(64)
-    assert algorithm.policy.epsilon == 1.0
+    assert algorithm.policy.exploration.epsilon == 1.0
     collect(algorithm, sampler, progress, 16)
-    assert algorithm.policy.epsilon == pytest.approx(0.5 * 1.0 + 0.5 * 0.05)
+    assert algorithm.policy.exploration.epsilon == pytest.approx(0.5 * 1.0 + 0.5 * 0.05)
     collect(algorithm, sampler, progress, 40)
-    assert algorithm.policy.epsilon == 0.05
+    assert algorithm.policy.exploration.epsilon == 0.05

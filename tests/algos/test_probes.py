@@ -42,7 +42,7 @@ LEARN: dict[str, tuple[int, list[str]]] = {
             "algo.train_freq=1",
             "algo.batch_size=32",
             "algo.target_update_interval=20",
-            "algo.exploration_final_eps=0.3",
+            "exploration.final_eps=0.3",
         ],
     ),
     "q_learning": (1500, ["env.num_envs=1", "algo.learning_rate=0.2"]),

@@ -39,9 +39,6 @@ DQN = {
     "gradient_steps": 1,
     "target_update_interval": 100,
     "tau": 1.0,
-    "exploration_initial_eps": 1.0,
-    "exploration_final_eps": 0.0,
-    "exploration_fraction": 0.5,
     "max_grad_norm": 10.0,
     "normalize_obs": False,
 }
@@ -50,9 +47,6 @@ Q_LEARNING = {
     "learning_rate": 0.1,
     "learning_rate_schedule": "constant",
     "gamma": 1.0,
-    "exploration_initial_eps": 1.0,
-    "exploration_final_eps": 0.05,
-    "exploration_fraction": 1.0,
     "initial_value": 0.0,
 }
 BASES = {"ppo": PPO, "dqn": DQN, "q_learning": Q_LEARNING}
@@ -101,15 +95,9 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("dqn", "target_update_interval", 0),
         ("dqn", "tau", 0.0),
         ("dqn", "tau", 1.5),
-        ("dqn", "exploration_initial_eps", 1.5),
-        ("dqn", "exploration_final_eps", -0.5),
-        ("dqn", "exploration_fraction", 0.0),
         ("dqn", "max_grad_norm", 0.0),
         ("q_learning", "learning_rate", 1.5),
         ("q_learning", "gamma", 1.5),
-        ("q_learning", "exploration_initial_eps", -0.5),
-        ("q_learning", "exploration_final_eps", 1.5),
-        ("q_learning", "exploration_fraction", 1.5),
     ],
 )
 def test_senseless_values_are_out_of_range(name: str, key: str, value: Any) -> None:

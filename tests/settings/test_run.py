@@ -13,11 +13,20 @@ from tests.settings.test_algos import BASES
 MLP = {"name": "mlp", "hidden_sizes": [8], "activation": "tanh", "initialization": "orthogonal"}
 SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
 NONE = {"name": "none"}
+EPS = {
+    "name": "epsilon_greedy",
+    "initial_eps": 1.0,
+    "final_eps": 0.0,
+    "fraction": 0.5,
+    "schedule": "linear",
+}
 
 
 def values(**changes: Any) -> dict[str, Any]:
     base = {
         "algo": BASES["ppo"],
+        "exploration": NONE,
+        "intrinsic": NONE,
         "network": MLP,
         "optimizer": SGD,
         "env": {
@@ -67,7 +76,7 @@ def test_a_whole_configuration_is_built() -> None:
 
 
 def test_a_tabular_algorithm_takes_neither_network_nor_optimizer() -> None:
-    run = build_run(values(algo=BASES["q_learning"], network=NONE, optimizer=NONE))
+    run = build_run(values(algo=BASES["q_learning"], exploration=EPS, network=NONE, optimizer=NONE))
     assert (run.algo.name, run.network.name, run.optimizer.name) == ("q_learning", "none", "none")
 
 

@@ -145,7 +145,7 @@ def test_resumed_where_the_environment_cannot_be_saved(
 
 
 def test_a_longer_run_keeps_the_schedules_of_the_original_total(compose: Any, in_tmp: Path) -> None:
-    overrides = small("dqn", "algo.exploration_fraction=1.0")
+    overrides = small("dqn", "exploration.fraction=1.0")
     folder = session.start(compose(*overrides, "run_name=a")).folder
     session.resume(folder, None, {"total_timesteps": 384})
     state = newest(folder)

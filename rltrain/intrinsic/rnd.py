@@ -1,0 +1,113 @@
+"""Random network distillation (Burda et al. 2019, arXiv 1810.12894).
+
+Legend: B environments, N observations, K features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from rltrain import fast
+from rltrain.algos.base import Parts
+from rltrain.core.errors import TrainingError
+from rltrain.core.seeding import generator
+from rltrain.core.state import Stateful
+from rltrain.core.types import Rows
+from rltrain.functional.statistics import RunningMoments
+from rltrain.networks.inputs import Inputs
+from rltrain.networks.mlp import MLP, with_head
+from rltrain.settings.intrinsics import RNDSettings
+from rltrain.settings.networks import MLPSettings
+
+
+class RandomNetworkDistillation(Stateful):
+    """Rewards observations whose random features a network has not yet learned to predict.
+
+    The error is divided by the running deviation of its discounted sum, which no episode
+    ends (section 2.3 and 2.4). Unlike in the paper both rewards share one value function:
+    any algorithm can use it, and what it learns is the value of both together.
+    """
+
+    _state = (
+        "target",
+        "predictor",
+        "optimizer",
+        "inputs",
+        "moments",
+        "rng",
+        "running",
+        "seen",
+        "errors",
+    )
+
+    def __init__(
+        self,
+        settings: RNDSettings,
+        parts: Parts,
+    ) -> None:
+        self.settings = settings
+        self.inputs = Inputs(parts.observation_space, True, parts.device)
+        body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal")
+
+        def network() -> torch.nn.Sequential:
+            features = with_head(MLP(body, self.inputs.size), settings.num_features, math.sqrt(2))
+            return features.to(parts.device)
+
+        self.target = network().requires_grad_(False)
+        self.predictor = network()
+        self.optimizer = torch.optim.Adam(self.predictor.parameters(), settings.learning_rate)
+        self._target = fast.q_network(self.target, parts.kernels)
+        self._predictor = fast.q_network(self.predictor, parts.kernels)
+        self.rng = generator(parts.seed, "rnd")
+        self.device = parts.device
+        self.moments = RunningMoments(())
+        self.running = np.zeros(parts.num_envs)  # discounted sum of errors
+        self.seen: list[Rows] = []  # since the last update
+        self.errors: list[Rows] = []
+
+    def reward(self, successor: Rows) -> Rows:
+        """Intrinsic rewards `[B]` of the observations that a step led to."""
+        x = self.inputs.array(successor)
+        error = np.square(self._predictor(x) - self._target(x)).mean(-1)
+        self.seen.append(successor.copy())
+        self.errors.append(error)
+        scale = self.settings.coef / math.sqrt(float(self.moments.var) + 1e-8)
+        scaled: Rows = (scale * error).astype(np.float32)
+        return scaled
+
+    def update(self) -> Mapping[str, Any]:
+        """Learns to predict what was seen since the last update.
+
+        Raises:
+            TrainingError: the loss is no number.
+        """
+        s, obs = self.settings, np.concatenate(self.seen)
+        self.inputs.observe(obs)
+        returns = []
+        for error in self.errors:
+            self.running = s.gamma * self.running + error
+            returns.append(self.running)
+        self.moments.update(np.concatenate(returns))
+        x = torch.from_numpy(self.inputs.array(obs)).to(self.device)
+        order = self.rng.permutation(len(obs))
+        losses = []
+        for start in range(0, len(order), s.batch_size):
+            batch = x[torch.from_numpy(order[start : start + s.batch_size]).to(self.device)]
+            loss = (self.predictor(batch) - self.target(batch)).square().mean()
+            losses.append(loss.detach())
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        mean = torch.stack(losses).mean()
+        if not bool(torch.isfinite(mean)):
+            raise TrainingError(
+                f"train/rnd_loss is {float(mean)}; intrinsic rewards are no numbers."
+            )
+        metrics = {"train/rnd_loss": mean, "rollout/intrinsic_error": np.mean(self.errors)}
+        self.seen, self.errors = [], []
+        return metrics

@@ -1,0 +1,91 @@
+"""What is seldom seen is rewarded; any algorithm can use it, and it resumes exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rltrain.intrinsic.curious import Curious
+from rltrain.settings.run import build_run
+from rltrain.training import checkpoint, session
+from rltrain.training.build import build_algorithm, build_envs
+from tests.conftest import ALGOS, small
+from tests.training.test_resume import same
+
+
+def curious(compose: Any, *overrides: str) -> Curious:
+    command = small("ppo", "intrinsic=rnd", "intrinsic.learning_rate=0.01", *overrides)
+    run = build_run(compose(*command))
+    algorithm = build_algorithm(run, build_envs(run))
+    assert isinstance(algorithm, Curious)
+    return algorithm
+
+
+def see(rnd: Any, obs: np.ndarray, times: int) -> np.ndarray:
+    for _ in range(times):
+        rnd.reward(obs)
+        rnd.update()
+    return rnd.reward(obs)
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "torch"])
+def test_what_was_seen_is_rewarded_less_than_what_was_not(compose: Any, kernels: str) -> None:
+    rnd = curious(compose, f"kernels={kernels}").intrinsic
+    rng = np.random.default_rng(0)
+    here, there = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    first = rnd.reward(np.concatenate([here, there]))
+    assert (first > 0).all()
+    rnd.seen, rnd.errors = [], []
+    see(rnd, here, 300)
+    rnd.seen, rnd.errors = [], []
+    known, new = rnd.reward(here), rnd.reward(there)
+    assert known.max() < 0.2 * new.min()
+
+
+def test_rewards_are_divided_by_the_deviation_of_their_discounted_sum(compose: Any) -> None:
+    rnd = curious(compose, "intrinsic.coef=0.5").intrinsic
+    obs = np.random.default_rng(0).normal(size=(4, 3, 4)).astype(np.float32)
+    plain = [np.array(rnd.reward(o)) / 0.5 for o in obs]  # the deviation is 1 at the start
+    np.testing.assert_allclose(plain, rnd.errors, rtol=1e-5)
+    sums = [np.zeros(3)]
+    for error in rnd.errors:
+        sums.append(0.99 * sums[-1] + error)
+    rnd.update()
+    assert float(rnd.moments.var) == pytest.approx(np.var(sums[1:]), rel=1e-6)
+    again = rnd.reward(obs[0])
+    assert again == pytest.approx(0.5 * rnd.errors[-1] / np.std(sums[1:]), rel=1e-4)
+
+
+def test_the_memory_sees_both_rewards_and_the_target_never_moves(compose: Any) -> None:
+    algorithm = curious(compose)
+    before = {k: v.clone() for k, v in algorithm.intrinsic.target.state_dict().items()}
+    see(algorithm.intrinsic, np.ones((3, 4), np.float32), 5)
+    after = algorithm.intrinsic.target.state_dict()
+    assert all(bool((before[k] == after[k]).all()) for k in before)
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_every_algorithm_learns_and_resumes_with_it(compose: Any, in_tmp: Path, algo: str) -> None:
+    command = small(algo, "intrinsic=rnd")
+    a = session.start(compose(*command, "run_name=a")).folder
+    b = session.start(compose(*command, "run_name=b")).folder
+    same(a, b)
+    file = sorted((b / "checkpoints").glob("step_*"))[0]
+    assert checkpoint.read(file).step < 192
+    session.resume(b, file, {})
+    same(a, b)
+    without = session.start(compose(*small(algo), "run_name=c")).folder
+    with pytest.raises(AssertionError):
+        same(a, without)
+
+
+def test_worker_processes_give_the_same_numbers(compose: Any, in_tmp: Path) -> None:
+    from tests.training.test_workers import same as same_but_for_workers
+
+    command = small("ppo", "intrinsic=rnd", "num_workers=2")
+    a = session.start(compose(*command, "run_name=a")).folder
+    b = session.start(compose(*command, "run_name=b", "sampler=processes")).folder
+    same_but_for_workers(a, b)

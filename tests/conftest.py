@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rltrain import config
+from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
 
 torch.set_num_threads(1)
@@ -25,15 +26,23 @@ SMALL = {
         "algo.target_update_interval=16",
         "algo.buffer_size=64",
     ],
+    "pqn": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
     "q_learning": ["env.num_envs=2"],
 }
+SMALL["rainbow"] = SMALL["dqn"]
 
-ALGOS = sorted(registry.entries("algo"))
+# Rainbow is DQN with everything that DQN can be.
+ALGOS = sorted([*registry.entries("algo"), "rainbow"])
+
+
+def algo_entry(choice: str) -> registry.Entry:
+    """The entry that a YAML of the group is for: its own, or that of another algorithm."""
+    return registry.entry("algo", defaults("algo", choice).get("name", choice))
 
 
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
-    kinds = registry.entry("algo", algo).observations
+    kinds = algo_entry(algo).observations
     return "CartPole-v1" if "Box" in kinds else "FrozenLake-v1"
 
 

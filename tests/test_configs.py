@@ -9,9 +9,11 @@ import pytest
 
 from rltrain.core.paths import config_dir
 from rltrain.envs.make import check_env
+from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
+from tests.conftest import algo_entry, fitting_env
 
 CONFIGS = config_dir()
 
@@ -21,13 +23,9 @@ def names(group: str) -> list[str]:
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
 
 
-def env_for(algo: str) -> str:
-    return "CartPole-v1" if "Box" in registry.entry("algo", algo).observations else "FrozenLake-v1"
-
-
 @pytest.mark.parametrize("algo", names("algo"))
 def test_every_algorithm_builds_from_its_defaults(compose: Any, algo: str) -> None:
-    run = build_run(compose(f"algo={algo}", f"env={env_for(algo)}", "tuned=none"))
+    run = build_run(compose(f"algo={algo}", f"env={fitting_env(algo)}", "tuned=none"))
     assert run.tuned is None
     build_algorithm(run, build_envs(run))
 
@@ -73,9 +71,10 @@ def test_every_entry_has_a_yaml_of_its_name(group: str) -> None:
 
 
 @pytest.mark.parametrize("algo", names("algo"))
-def test_a_yaml_is_named_like_its_file(algo: str) -> None:
-    target = registry.entry("algo", algo).target
-    assert target.startswith(f"rltrain.algos.{algo}:")
+def test_a_yaml_is_named_like_its_file_or_another_algorithm_s_values(algo: str) -> None:
+    e = algo_entry(algo)
+    assert e.target.startswith(f"rltrain.algos.{e.name}:")
+    assert (defaults("algo", algo) == defaults("algo", e.name)) == (algo == e.name)
 
 
 def test_every_folder_is_a_group() -> None:

@@ -1,6 +1,10 @@
-"""Deep Q-network (Mnih et al. 2015, "Human-level control through deep reinforcement learning").
+"""Deep Q-network (Mnih et al. 2015) and its extensions, each behind a key of its own.
 
-Legend: B environments, N transitions of a minibatch, A actions.
+`double` (van Hasselt et al. 2016), `dueling` (Wang et al. 2016), `prioritized` (Schaul et
+al. 2016), `n_steps` (Sutton 1988), `distribution` (Bellemare et al. 2017, Dabney et al.
+2018), exploration=noisy (Fortunato et al. 2018); together Rainbow (Hessel et al. 2018).
+
+Legend: B environments, N transitions of a minibatch, A actions, Z atoms or quantiles.
 """
 
 from __future__ import annotations
@@ -26,11 +30,16 @@ from rltrain.algos.base import (
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
-from rltrain.functional.td import action_values, huber, one_step_target
+from rltrain.exploration.discrete import Noisy
+from rltrain.functional import distributional
+from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.td import action_values, huber_losses
+from rltrain.memory.n_step import NStepReplay
+from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.inputs import Inputs
-from rltrain.networks.mlp import with_head
+from rltrain.networks.noisy import draw_from, make_noisy, noisy_layers
+from rltrain.networks.q_network import q_network
 from rltrain.settings.algos import DQNSettings
 
 
@@ -42,10 +51,13 @@ class DQNPolicy(Policy):
     def __init__(self, settings: DQNSettings, parts: Parts) -> None:
         self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
         self.num_actions = size_of(parts.action_space)
-        self.network = with_head(parts.network(self.inputs.size), self.num_actions, gain=None)
+        self.network = q_network(parts.network(self.inputs.size), self.num_actions, settings)
+        self.exploration: Any = parts.exploration
+        if isinstance(self.exploration, Noisy):
+            make_noisy(self.network, self.exploration.settings.sigma)
+        self.noisy = noisy_layers(self.network)
         self.network.to(parts.device)
         self.q_values = fast.q_network(self.network, parts.kernels)
-        self.exploration: Any = parts.exploration
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
@@ -55,7 +67,10 @@ class DQNPolicy(Policy):
 
         if not explore:
             return q_values().argmax(-1), state, {}
-        return self.exploration.choose(q_values, len(obs), self.num_actions, rng), state, {}
+        draw_from(self.noisy, rng)
+        action = self.exploration.choose(q_values, len(obs), self.num_actions, rng)
+        draw_from(self.noisy, None)
+        return action, state, {}
 
 
 class DQNLearner:
@@ -68,8 +83,9 @@ class DQNLearner:
         optimizer: torch.optim.Optimizer,
         settings: DQNSettings,
     ) -> None:
-        self.network = network
-        self.target = target
+        # Any: networks of distributions have more than a forward pass
+        self.network: Any = network
+        self.target: Any = target
         self.optimizer = optimizer
         self.settings = settings
         self.device = next(network.parameters()).device
@@ -77,34 +93,107 @@ class DQNLearner:
     def begin(self) -> None:
         """Nothing to do: torch's optimiser holds its own state."""
 
-    def step(self, *columns: Rows) -> tuple[Tensor, Tensor]:
-        """One optimiser step; returns the loss and the mean of Q(s, a).
+    def step(
+        self,
+        x: Rows,
+        action: Rows,
+        reward: Rows,
+        terminated: Rows,
+        successor: Rows,
+        discount: Rows | None = None,
+        weight: Rows | None = None,
+    ) -> tuple[Tensor, Tensor, Rows | None]:
+        """One optimiser step; returns the loss, the mean of Q(s, a), and errors `[N]`.
 
-        Columns are observations `[N, D]`, actions, rewards, termination flags `[N]`, and
-        successors `[N, D]`.
+        `x` and `successor` are `[N, D]`, the others `[N]`. Without a `discount` it is γ of each,
+        without a `weight` each counts alike in the loss, and no errors are returned.
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        loss, value = self.loss(*(torch.from_numpy(c).to(self.device) for c in columns))
+        discounts = (self.settings.gamma if discount is None else discount) * (1 - terminated)
+        columns = (x, action, reward, discounts, successor)
+        losses, value, error = self.losses(*map(self._tensor, columns))
+        loss = (losses if weight is None else self._tensor(weight) * losses).mean()
         descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
-        return loss.detach(), value.detach().mean()
+        errors = None if weight is None else error.detach().cpu().numpy()
+        return loss.detach(), value.detach().mean(), errors
 
-    def loss(
-        self, x: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, successor: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The Huber loss of Q(s, a) towards r + γ max_a' Q⁻(s', a'), and Q(s, a) `[N]`."""
+    def _tensor(self, rows: Rows) -> Tensor:
+        return torch.from_numpy(rows).to(self.device)
+
+    def losses(
+        self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Huber losses of Q(s, a) towards r + γ Q⁻(s', a*), Q(s, a), and |δ|, each `[N]`.
+
+        `discount` is γ^k, 0 where the episode terminated. a* is the best action by Q⁻, or with
+        `double` by Q (van Hasselt et al. 2016, eq. 4).
+        """
         with torch.no_grad():
-            next_value = self.target(successor).amax(-1)
-            target = one_step_target(reward, terminated, next_value, self.settings.gamma)
+            after = self.target(successor)  # [N, A]
+            target = reward + discount * action_values(after, self._best(successor, after))
         value = action_values(self.network(x), action)
-        return huber(value, target), value
+        return huber_losses(value, target), value, (value - target).abs()
+
+    def _best(self, successor: Tensor, after: Tensor) -> Tensor:
+        """a* `[N]`; `after` are the target network's values `[N, A]`."""
+        values: Tensor = self.network(successor) if self.settings.double else after
+        return values.argmax(-1)
 
     @torch.no_grad()
     def update_target(self) -> None:
         """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
         for slow, fast_ in zip(self.target.parameters(), self.network.parameters(), strict=True):
             slow.lerp_(fast_, self.settings.tau)
+
+
+class C51Learner(DQNLearner):
+    """Learns the probabilities of fixed atoms (Bellemare et al. 2017, alg. 1)."""
+
+    def losses(
+        self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """−Σ_z m_z log p_z(s, a) with m = Φ(r + γ Z⁻(s', a*)), Q(s, a), and KL(m ‖ p)."""
+        row, atoms = torch.arange(len(x), device=x.device), self.network.atoms
+        with torch.no_grad():
+            after = self.target.log_probs(successor).exp()  # [N, A, Z]
+            best = self._best(successor, after @ atoms)
+            target = distributional.project(after[row, best], reward, discount, atoms)
+        log_probs = self.network.log_probs(x)[row, action]  # [N, Z]
+        losses = distributional.cross_entropy(target, log_probs)
+        divergence = losses.detach() - distributional.entropy(target)
+        return losses, log_probs.detach().exp() @ atoms, divergence
+
+
+class QuantileLearner(DQNLearner):
+    """Learns quantiles by regression (Dabney et al. 2018, alg. 1)."""
+
+    def losses(
+        self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Σ_i E_j[ρ_τ̂i(r + γ θ⁻_j(s', a*) − θ_i(s, a))], Q(s, a), and |δ| of the means."""
+        row = torch.arange(len(x), device=x.device)
+        with torch.no_grad():
+            after = self.target.quantiles(successor)  # [N, A, Z]
+            best = self._best(successor, after.mean(-1))
+            target = reward.unsqueeze(1) + discount.unsqueeze(1) * after[row, best]
+        quantiles = self.network.quantiles(x)[row, action]  # [N, Z]
+        losses = distributional.quantile_huber(quantiles, target, self.network.midpoints)
+        value = quantiles.detach().mean(-1)
+        return losses, value, (value - target.mean(-1)).abs()
+
+
+LEARNERS = {"none": DQNLearner, "c51": C51Learner, "qr": QuantileLearner}
+
+
+def build_memory(s: DQNSettings, parts: Parts) -> ReplayBuffer | PrioritizedReplay:
+    """Replay, of n steps and by priority where the settings ask for it."""
+    spaces = (parts.observation_space, parts.action_space)
+    replay = ReplayBuffer(s.buffer_size, *spaces)
+    if s.n_steps > 1:
+        replay = NStepReplay(s.buffer_size, *spaces, parts.num_envs, s.n_steps, s.gamma)
+    return PrioritizedReplay(replay, s.priority_alpha) if s.prioritized else replay
 
 
 class DQN(Algorithm):
@@ -122,12 +211,11 @@ class DQN(Algorithm):
         self.horizon = max(1, settings.train_freq // parts.num_envs)
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
-        self.memory: ReplayBuffer = ReplayBuffer(
-            settings.buffer_size, parts.observation_space, parts.action_space
-        )
+        self.noisy = noisy_layers(self.policy.network, self.target)
+        self.memory: ReplayBuffer | PrioritizedReplay = build_memory(settings, parts)
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
         self.learner = fast.choose(
-            DQNLearner,
+            LEARNERS[settings.distribution],
             parts.kernels,
             self.policy.network,
             self.target,
@@ -139,8 +227,8 @@ class DQN(Algorithm):
         self.copied_at = 0  # target updates that were due so far
 
     def update(self, progress: Progress) -> Metrics:
-        s = self.settings
-        self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
+        s, memory = self.settings, self.memory
+        self.policy.inputs.observe(memory.latest(self.horizon * self.num_envs))
         metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         due = progress.steps // s.train_freq - self.trained_at
         self.trained_at += due
@@ -151,8 +239,13 @@ class DQN(Algorithm):
             self.learner.update_target()
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
         set_learning_rate(self.optimizer, rate)
+        if isinstance(memory, PrioritizedReplay):
+            memory.beta = linear(s.priority_beta, 1.0, progress.fraction)
+            metrics["train/priority_beta"] = memory.beta
+        draw_from(self.noisy, self.rng)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
+        draw_from(self.noisy, None)
         if history:
             progress.updates += len(history)
             loss, value = means(history)
@@ -160,8 +253,18 @@ class DQN(Algorithm):
         return metrics | {"train/learning_rate": rate}
 
     def _step(self) -> Any:
-        batch = self.memory.sample(self.settings.batch_size, self.rng)
-        array = self.policy.inputs.array
-        return self.learner.step(
-            array(batch.obs), batch.action, batch.reward, batch.terminated, array(batch.successor)
+        memory, array = self.memory, self.policy.inputs.array
+        batch = memory.sample(self.settings.batch_size, self.rng)
+        loss, value, error = self.learner.step(
+            array(batch.obs),
+            batch.action,
+            batch.reward,
+            batch.terminated,
+            array(batch.successor),
+            batch.discount,
+            batch.weight,
         )
+        if isinstance(memory, PrioritizedReplay):
+            assert batch.rows is not None
+            memory.update(batch.rows, error)
+        return loss, value

@@ -43,28 +43,39 @@ class TablePolicy(Policy):
 class QLearning(Algorithm):
     """Q(s, a) ← Q(s, a) + α [r + γ max_a' Q(s', a') − Q(s, a)], after every step."""
 
-    _state = ("policy",)
+    _state = ("policy", "visits")
 
     def __init__(self, settings: QLearningSettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = 1
         self.policy: TablePolicy = TablePolicy(settings, parts)
+        self.visits = np.zeros(self.policy.table.shape, np.int64)  # n, with `inverse` [S, A]
         self.memory: LastTransition = LastTransition()
 
     def update(self, progress: Progress) -> Metrics:
         s, q, step = self.settings, self.policy.table, self.memory.step
         assert step is not None
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
+        taken = (step.obs, step.action)
         target = one_step_target(
             step.reward, step.terminated.astype(np.float64), q[step.successor].max(-1), s.gamma
         )
-        error = target - q[step.obs, step.action]  # [B]
+        error = target - q[taken]  # [B]
         if not np.isfinite(error).all():
             raise TrainingError(f"train/td_error is {error}; the update was not applied.")
-        np.add.at(q, (step.obs, step.action), rate * error)
+        rate = self._rate(progress, taken)
+        np.add.at(q, taken, rate * error)
         progress.updates += 1
         metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         return metrics | {
             "train/td_error": float(np.abs(error).mean()),
-            "train/learning_rate": rate,
+            "train/learning_rate": float(rate.mean()) if isinstance(rate, np.ndarray) else rate,
         }
+
+    def _rate(self, progress: Progress, taken: tuple[Rows, Rows]) -> Rows | float:
+        """α, or with `inverse` α / n(s, a) `[B]`, whose n counts these visits too."""
+        s = self.settings
+        if s.learning_rate_schedule == "inverse":
+            np.add.at(self.visits, taken, 1)
+            rate: Rows = s.learning_rate / self.visits[taken]
+            return rate
+        return scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)

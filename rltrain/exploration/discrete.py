@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from rltrain.exploration.base import Exploration, level
 from rltrain.functional.exploration import boltzmann, epsilon_greedy
-from rltrain.settings.explorations import BoltzmannSettings, EpsilonGreedySettings
+from rltrain.settings.explorations import (
+    BoltzmannSettings,
+    EpsilonGreedySettings,
+    NoisySettings,
+)
 
 Rows = NDArray[Any]
 
@@ -68,3 +72,23 @@ class Boltzmann(Exploration):
     ) -> Rows:
         """Actions `[B]` for `q_values` `[B, A]`."""
         return boltzmann(q_values(), self.temperature, rng)
+
+
+class Noisy(Exploration):
+    """The best action of a network with noisy weights (Fortunato et al. 2018).
+
+    The algorithm makes its network noisy and draws the noise; it fades as training moves σ.
+    """
+
+    settings: NoisySettings
+
+    def choose(
+        self,
+        q_values: Callable[[], Rows],
+        count: int,
+        num_actions: int,
+        rng: np.random.Generator,
+    ) -> Rows:
+        """Actions `[B]` for `q_values` `[B, A]`."""
+        best: Rows = q_values().argmax(-1)
+        return best

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rltrain.networks.mlp import MLP
+
 Floats = NDArray[np.float32]
 _ZERO = np.zeros((), np.float32)
 
@@ -25,12 +27,14 @@ _ZERO = np.zeros((), np.float32)
 def linear_layers(module: nn.Module) -> list[tuple[nn.Linear, str]] | None:
     """The layers of a chain of Linear and tanh or ReLU; None where there is anything else."""
     layers: list[tuple[nn.Linear, str]] = []
-    for leaf in (m for m in module.modules() if not list(m.children())):
+    for leaf in module.modules():
+        if type(leaf) in (nn.Sequential, MLP):  # of others nobody knows what order they compute in
+            continue
         if isinstance(leaf, nn.Linear) and leaf.bias is not None:
             layers.append((leaf, "none"))
         elif isinstance(leaf, nn.Tanh | nn.ReLU) and layers and layers[-1][1] == "none":
             layers[-1] = (layers[-1][0], type(leaf).__name__.lower())
-        elif not isinstance(leaf, nn.Identity | nn.Sequential):  # an empty body
+        elif not isinstance(leaf, nn.Identity):
             return None
     return layers or None
 

@@ -48,22 +48,36 @@ class NumpyDQNLearner:
         self.adam.bind()
 
     def step(
-        self, x: Floats, action: Floats, reward: Floats, terminated: Floats, successor: Floats
-    ) -> tuple[float, float]:
-        next_value = self.target(successor).max(-1)
-        target = one_step_target(reward, terminated, next_value, self.settings.gamma)
-        q_values = self.online(x)
+        self,
+        x: Floats,
+        action: Floats,
+        reward: Floats,
+        terminated: Floats,
+        successor: Floats,
+        discount: Floats | None = None,
+        weight: Floats | None = None,
+    ) -> tuple[float, float, Floats | None]:
         index = np.arange(len(x))
+        after = self.target(successor)
+        if self.settings.double:
+            next_value = after[index, self.online(successor).argmax(-1)]
+        else:
+            next_value = after.max(-1)
+        gamma = self.settings.gamma if discount is None else discount
+        target = one_step_target(reward, terminated, next_value, gamma)
+        q_values = self.online(x)
         value = q_values[index, action]
         error = value - target
         # Huber: ½ e² inside 1, |e| − ½ outside; its slope is e, held within ±1
         slope = np.minimum(np.maximum(error, -1), 1)
-        loss = float(slope.dot(error - 0.5 * slope)) / len(x)
+        weighted = slope if weight is None else weight * slope
+        loss = float(weighted.dot(error - 0.5 * slope)) / len(x)
         gradient = np.zeros_like(q_values)
-        gradient[index, action] = slope / len(x)
+        gradient[index, action] = weighted / len(x)
         self.online.layers.backward(gradient)
         self.adam.descend(loss, "train/loss", self.settings.max_grad_norm)
-        return loss, float(np.add.reduce(value)) / len(x)
+        errors = None if weight is None else np.abs(error)
+        return loss, float(np.add.reduce(value)) / len(x), errors
 
     def update_target(self) -> None:
         """θ⁻ ← (1 − τ) θ⁻ + τ θ."""

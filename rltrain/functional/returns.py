@@ -62,3 +62,31 @@ def explained_variance(values: Array, returns: Array) -> float:
     """
     variance = float(np.var(returns))
     return float("nan") if variance == 0 else 1 - float(np.var(returns - values)) / variance
+
+
+def lambda_returns(
+    rewards: Array,
+    next_values: Array,
+    terminated: Flags,
+    truncated: Flags,
+    gamma: float,
+    lambda_: float,
+) -> Array:
+    """λ-returns `[T, B]`, computed backwards (Sutton & Barto 2018, eq. 12.18).
+
+    `next_values[t]` is the value of the true successor of step t, also where an episode was
+    truncated: there, and after the last row, the return bootstraps from it alone.
+
+        G_t = r_t + γ (1 − terminated_t) [(1 − λ_t) V(s_{t+1}) + λ_t G_{t+1}]
+        λ_t = λ (1 − ended_t), and 0 in the last row;   ended = terminated or truncated
+    """
+    carry = np.where(terminated | truncated, 0, lambda_).astype(rewards.dtype)
+    carry[-1] = 0
+    discount = np.where(terminated, 0, gamma).astype(rewards.dtype)
+    returns = np.empty_like(rewards)
+    running = np.zeros_like(rewards[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        mixed = next_values[t] + carry[t] * (running - next_values[t])
+        running = rewards[t] + discount[t] * mixed
+        returns[t] = running
+    return returns

@@ -15,13 +15,15 @@ from torch import Tensor
 Real = TypeVar("Real", Tensor, NDArray[np.floating])
 
 
-def one_step_target(reward: Real, terminated: Real, next_value: Real, gamma: float) -> Real:
+def one_step_target(reward: Real, terminated: Real, next_value: Real, gamma: float | Real) -> Real:
     """r + γ (1 − terminated) V(s′), all `[N]` (Sutton & Barto 2018, eq. 6.1).
 
-    `terminated` is 1.0 or 0.0; a truncated step is not terminated and bootstraps.
+    `terminated` is 1.0 or 0.0; a truncated step is not terminated and bootstraps. γ may be one
+    of each sample, where they span several steps.
     """
-    if not reward.shape == terminated.shape == next_value.shape:
-        raise ValueError(f"shapes differ: {reward.shape}, {terminated.shape}, {next_value.shape}")
+    shapes = (terminated.shape, next_value.shape, getattr(gamma, "shape", reward.shape))
+    if shapes != (reward.shape,) * 3:
+        raise ValueError(f"shapes differ: {reward.shape}, {shapes}")
     return reward + gamma * (1 - terminated) * next_value
 
 
@@ -30,8 +32,8 @@ def action_values(q_values: Tensor, action: Tensor) -> Tensor:
     return q_values.gather(1, action.unsqueeze(1)).squeeze(1)
 
 
-def huber(value: Tensor, target: Tensor) -> Tensor:
-    """Mean Huber loss with threshold 1 (Mnih et al. 2015, "error clipping")."""
+def huber_losses(value: Tensor, target: Tensor) -> Tensor:
+    """Huber losses `[N]` with threshold 1 (Mnih et al. 2015, "error clipping")."""
     if value.shape != target.shape:
         raise ValueError(f"shapes differ: {tuple(value.shape)}, {tuple(target.shape)}")
-    return torch.nn.functional.smooth_l1_loss(value, target)
+    return torch.nn.functional.smooth_l1_loss(value, target, reduction="none")

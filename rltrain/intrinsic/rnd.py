@@ -52,7 +52,7 @@ class RandomNetworkDistillation(Stateful):
     ) -> None:
         self.settings = settings
         self.inputs = Inputs(parts.observation_space, True, parts.device)
-        body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal")
+        body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal", False)
 
         def network() -> torch.nn.Sequential:
             features = with_head(MLP(body, self.inputs.size), settings.num_features, math.sqrt(2))

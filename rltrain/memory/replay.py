@@ -17,13 +17,20 @@ from rltrain.core.types import Rows, Transition
 
 
 class Sample(NamedTuple):
-    """N transitions; `terminated` is 1.0 or 0.0."""
+    """N transitions; `terminated` is 1.0 or 0.0.
+
+    Transitions of several steps have a `discount` each, γ^k. A prioritised memory gives the
+    `weight` of each in the loss, and the `rows` to which their errors belong.
+    """
 
     obs: Rows
     action: Rows
     reward: NDArray[np.float32]
     terminated: NDArray[np.float32]
     successor: Rows
+    discount: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
+    rows: NDArray[np.intp] | None = None
 
 
 class ReplayBuffer:
@@ -70,7 +77,10 @@ class ReplayBuffer:
 
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
         """`count` transitions, drawn with replacement."""
-        rows = rng.integers(self.size, size=count)
+        return self.gather(rng.integers(self.size, size=count))
+
+    def gather(self, rows: Rows) -> Sample:
+        """The transitions of `rows` `[N]`."""
         return Sample(**{name: column.take(rows, 0) for name, column in self.columns.items()})
 
     def state_dict(self) -> dict[str, Any]:

@@ -37,7 +37,10 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         for size in settings.hidden_sizes:
             gain = math.sqrt(2) if settings.initialization == "orthogonal" else None
-            layers += [linear(in_features, size, gain), ACTIVATIONS[settings.activation]()]
+            layers.append(linear(in_features, size, gain))
+            if settings.layer_norm:
+                layers.append(nn.LayerNorm(size))
+            layers.append(ACTIVATIONS[settings.activation]())
             in_features = size
         self.layers = nn.Sequential(*layers)
         self.out_features = in_features

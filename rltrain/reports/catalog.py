@@ -53,11 +53,17 @@ def show_list(arguments: list[str]) -> int:
 
 
 def algo_table() -> list[tuple[str, str, str, str]]:
-    """Name, description, observations and actions of every algorithm, from the registry."""
+    """Name, description, observations and actions of every algorithm.
+
+    After those of the registry come YAML files with other values of one.
+    """
     load_named_plugins()
+    names = [*registry.entries("algo"), *choices("algo")]
+    found = {name: _entry("algo", name) for name in names}
     return [
-        (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions))
-        for e in registry.entries("algo").values()
+        (name, _doc("algo", name), ", ".join(e.observations), ", ".join(e.actions))
+        for name, e in found.items()
+        if e is not None
     ]
 
 
@@ -128,18 +134,26 @@ def _describable() -> dict[str, tuple[str, type, str]]:
     known: dict[str, tuple[str, type, str]] = {}
     for group in registry.GROUPS:
         for choice in choices(group):
-            e = registry.entries(group).get(defaults(group, choice).get("name", choice))
+            e = _entry(group, choice)
             if e is not None and choice != "none":
                 known[choice] = (group, e.settings, _doc(group, choice))
     return known | {name: (name, cls, "") for name, cls in PARTS.items()}
 
 
+def _entry(group: str, choice: str) -> Entry | None:
+    return registry.entries(group).get(defaults(group, choice).get("name", choice))
+
+
 def _doc(group: str, choice: str) -> str:
-    name = defaults(group, choice).get("name", choice)
-    entry: Entry | None = registry.entries(group).get(name)
-    if entry is None:
-        return ""
-    return entry.doc if name == choice else f"{entry.doc} ({name} with other values)"
+    """The entry's documentation, or the comment at the head of a YAML with other values."""
+    entry = _entry(group, choice)
+    if entry is None or entry.name == choice:
+        return entry.doc if entry is not None else ""
+    path = next(f / group / f"{choice}.yaml" for f in _folders() if _has(f, group, choice))
+    heads = (line for line in path.read_text().splitlines() if "@package" not in line)
+    head = next(heads, "")
+    what = head[1:].strip().rstrip(".") if head.startswith("#") else entry.doc
+    return f"{what} ({entry.name} with other values)"
 
 
 def _folders() -> Iterator[Path]:

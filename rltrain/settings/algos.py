@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from rltrain.core.errors import UserError
 from rltrain.settings.registry import Entry, register
 from rltrain.settings.schema import key
 
@@ -46,6 +47,41 @@ class DQNSettings:
     gradient_steps: int = key("Updates in a training.", min=1)
     target_update_interval: int = key("Environment steps between target updates.", min=1)
     tau: float = key("Share of the online network in a target update; 1 copies.", above=0, max=1)
+    double: bool = key("The online network picks the action that the target network values.")
+    dueling: bool = key("Separate streams for the state's value and the actions' advantages.")
+    n_steps: int = key("Steps of a transition before its target bootstraps.", min=1)
+    prioritized: bool = key("Replay in proportion to the last error instead of uniformly.")
+    priority_alpha: float = key("How much priorities count; 0 is uniform.", min=0, max=1)
+    priority_beta: float = key("Correction of the bias at the start; 1 at the end.", min=0, max=1)
+    distribution: Literal["none", "c51", "qr"] = key(
+        "What is learned of returns: their mean, a categorical distribution, or quantiles."
+    )
+    n_atoms: int = key("Atoms of c51.", min=2)
+    v_min: float = key("Lowest atom of c51: no return should be below.")
+    v_max: float = key("Highest atom of c51.")
+    n_quantiles: int = key("Quantiles of qr.", min=1)
+    max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+
+    @staticmethod
+    def check(run: Any) -> None:
+        """Raises a UserError where keys that are each in range do not fit together."""
+        if run.algo.v_min >= run.algo.v_max:
+            raise UserError(
+                f"algo.v_min={run.algo.v_min:g} must be below algo.v_max={run.algo.v_max:g}."
+            )
+
+
+@dataclass(frozen=True)
+class PQNSettings:
+    name: str = key("Registry name.")
+    n_steps: int = key("Steps of each environment in a rollout.", min=1)
+    batch_size: int = key("Samples in a minibatch.", min=1)
+    n_epochs: int = key("Passes over each rollout.", min=1)
+    learning_rate: float = key("Step size of the optimiser.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    gamma: float = key("Discount factor.", min=0, max=1)
+    q_lambda: float = key("λ of the returns: 0 is one step, 1 all of the rollout.", min=0, max=1)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
 
@@ -54,7 +90,9 @@ class DQNSettings:
 class QLearningSettings:
     name: str = key("Registry name.")
     learning_rate: float = key("Step size α.", above=0, max=1)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Literal["constant", "linear", "inverse"] = key(
+        "Constant, linear to 0 at the end, or α over the visits of the state and action."
+    )
     gamma: float = key("Discount factor.", min=0, max=1)
     initial_value: float = key("First value of every state and action; high is optimistic.")
 
@@ -76,10 +114,22 @@ register(
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",
-        explorations=("epsilon_greedy", "boltzmann"),
+        explorations=("epsilon_greedy", "boltzmann", "noisy"),
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="pqn",
+        settings=PQNSettings,
+        target="rltrain.algos.pqn:PQN",
+        doc="Parallelised Q-network: no replay, no target network (Gallici et al. 2024)",
+        observations=("Box", "Discrete"),
+        actions=("Discrete",),
+        explorations=("epsilon_greedy", "boltzmann"),
     )
 )
 register(

@@ -50,6 +50,12 @@ class OrnsteinUhlenbeckSettings:
 
 
 @dataclass(frozen=True)
+class NoisySettings:
+    name: str = key("Registry name.")
+    sigma: float = key("σ of the weights at the start, times √ of the layer's inputs.", above=0)
+
+
+@dataclass(frozen=True)
 class NoExplorationSettings:
     name: str = key("Registry name.")
 
@@ -97,5 +103,14 @@ register(
         NoExplorationSettings,
         "rltrain.exploration.base:Exploration",
         "Nothing beside the chance of the policy itself",
+    )
+)
+register(
+    Entry(
+        "exploration",
+        "noisy",
+        NoisySettings,
+        "rltrain.exploration.discrete:Noisy",
+        "The best action of a network with noisy weights (Fortunato et al. 2018)",
     )
 )

@@ -17,6 +17,7 @@ class MLPSettings:
     initialization: Literal["orthogonal", "uniform"] = key(
         "First weights: orthogonal with gain √2 and no bias, or torch's own uniform ones."
     )
+    layer_norm: bool = key("Normalise the inputs of each activation (Ba et al. 2016).")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class NoOptimizerSettings:
 
 register(Entry("optimizer", "adam", AdamSettings, "torch.optim:Adam", "Kingma & Ba 2015"))
 register(Entry("optimizer", "adamw", AdamSettings, "torch.optim:AdamW", "Loshchilov & Hutter 2019"))
+register(Entry("optimizer", "radam", AdamSettings, "torch.optim:RAdam", "Liu et al. 2020"))
 register(Entry("optimizer", "rmsprop", RMSpropSettings, "torch.optim:RMSprop", "Hinton 2012"))
 register(Entry("optimizer", "sgd", SGDSettings, "torch.optim:SGD", "Gradient descent"))
 register(Entry("optimizer", "none", NoOptimizerSettings, "", "No optimiser: tabular algorithms"))

@@ -10,13 +10,23 @@ import torch
 
 from rltrain.core.types import Progress
 from rltrain.envs.probes import PROBES
-from rltrain.settings.registry import entry
+from rltrain.reports.catalog import choices
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
-from tests.conftest import ALGOS
+from tests.conftest import algo_entry
 
 GAMMA = 0.9
+DQN = [
+    "env.num_envs=1",
+    "algo.learning_rate=0.005",
+    "algo.learning_starts=64",
+    "algo.train_freq=1",
+    "algo.batch_size=32",
+    "algo.target_update_interval=20",
+    "exploration.final_eps=0.3",
+]
+ATOMS = ["algo.v_min=-2", "algo.v_max=12"]
 # What lets each algorithm learn a probe in about a second, and how many steps it takes.
 LEARN: dict[str, tuple[int, list[str]]] = {
     "ppo": (
@@ -33,20 +43,25 @@ LEARN: dict[str, tuple[int, list[str]]] = {
             "algo.gae_lambda=0.95",
         ],
     ),
-    "dqn": (
-        1500,
+    "dqn": (1500, DQN),
+    "d3qn": (1500, DQN),
+    "qr_dqn": (1500, DQN),
+    "c51": (1500, [*DQN, *ATOMS]),
+    "rainbow": (1500, [o for o in [*DQN, *ATOMS] if not o.startswith("exploration.")]),
+    "pqn": (
+        3200,
         [
-            "env.num_envs=1",
-            "algo.learning_rate=0.005",
-            "algo.learning_starts=64",
-            "algo.train_freq=1",
+            "env.num_envs=4",
+            "algo.n_steps=16",
             "algo.batch_size=32",
-            "algo.target_update_interval=20",
+            "algo.n_epochs=8",
+            "algo.learning_rate=0.005",
             "exploration.final_eps=0.3",
         ],
     ),
     "q_learning": (1500, ["env.num_envs=1", "algo.learning_rate=0.2"]),
 }
+ALGOS = choices("algo")
 
 
 def observation(bit: int, discrete: bool) -> np.ndarray:
@@ -65,7 +80,7 @@ def value(policy: Any, obs: np.ndarray) -> float:
 
 
 def learn(compose: Any, algo: str, probe: str, **kwargs: Any) -> tuple[Any, bool]:
-    discrete = "Box" not in entry("algo", algo).observations
+    discrete = "Box" not in algo_entry(algo).observations
     steps, overrides = LEARN[algo]
     arguments = {"discrete": discrete, **kwargs}
     run = build_run(
@@ -117,7 +132,7 @@ def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) 
         assert action.tolist() == [expected]
 
 
-@pytest.mark.parametrize("algo", [a for a in ALGOS if "Box" in entry("algo", a).actions])
+@pytest.mark.parametrize("algo", [a for a in ALGOS if "Box" in algo_entry(a).actions])
 @pytest.mark.parametrize(
     ("probe", "actions"), [("BestAction", {0: 0.5}), ("ObservedAction", {0: -0.5, 1: 0.5})]
 )

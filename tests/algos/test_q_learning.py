@@ -72,3 +72,62 @@ def test_a_target_that_is_no_number_is_not_applied(algorithm: Any) -> None:
     with pytest.raises(TrainingError, match="td_error"):
         algorithm.update(Progress(100))
     assert not algorithm.policy.table.any()
+
+
+def of(compose: Any, *overrides: str) -> Any:
+    settings = ["algo=q_learning", "env=FrozenLake-v1", "tuned=none", "algo.gamma=0.5"]
+    run = build_run(compose(*settings, "env.num_envs=2", *overrides))
+    return build_algorithm(run, build_envs(run))
+
+
+def rates(algorithm: Any, *steps: tuple[list[int], list[int]]) -> list[float]:
+    found = []
+    for i, (obs, action) in enumerate(steps):
+        algorithm.memory.add(transition(obs, action, [1.0, 1.0], successor=[9, 9]))
+        progress = Progress(10)
+        progress.steps = 2 * i
+        found.append(algorithm.update(progress)["train/learning_rate"])
+    return found
+
+
+def test_a_linear_rate_falls_to_zero(compose: Any) -> None:
+    algorithm = of(compose, "algo.learning_rate_schedule=linear", "algo.learning_rate=0.5")
+    step = ([0, 1], [0, 0])
+    assert rates(algorithm, step, step, step) == pytest.approx([0.5, 0.4, 0.3])
+
+
+def test_an_inverse_rate_is_over_the_visits_of_the_pair(compose: Any) -> None:
+    algorithm = of(compose, "algo.learning_rate_schedule=inverse", "algo.learning_rate=0.8")
+    found = rates(
+        algorithm,
+        ([0, 1], [0, 0]),  # first visits of both: .8
+        ([0, 2], [0, 0]),  # a second and a first: .4 and .8
+        ([0, 0], [0, 1]),  # a third, and another action: .8/3 and .8
+    )
+    assert found == pytest.approx([0.8, 0.6, (0.8 / 3 + 0.8) / 2])
+    assert algorithm.visits[0, :2].tolist() == [3, 1]
+
+
+def test_an_inverse_rate_of_one_averages_all_targets(compose: Any) -> None:
+    algorithm = of(compose, "algo.learning_rate_schedule=inverse", "algo.learning_rate=1.0")
+    for rewards in ([1.0, 2.0], [6.0, 3.0]):
+        algorithm.memory.add(transition([0, 0], [2, 2], rewards, successor=[9, 9]))
+        algorithm.update(Progress(100))
+    # both at once count twice: ½ (1 + 2) = 1.5, then + ¼ (4.5 + 1.5) = 3 = (1 + 2 + 6 + 3)/4
+    assert algorithm.policy.table[0, 2] == pytest.approx(3.0)
+
+
+def test_boltzmann_prefers_better_actions_and_evaluation_takes_the_best(compose: Any) -> None:
+    algorithm = of(
+        compose,
+        "exploration=boltzmann",
+        "exploration.initial_temperature=1.0",
+        "exploration.schedule=constant",
+    )
+    policy, rng = algorithm.policy, np.random.default_rng(0)
+    policy.table[3] = np.log([1.0, 2.0, 3.0, 4.0])
+    obs = np.full(20_000, 3)
+    action, _, _ = policy.act(obs, None, True, rng)
+    # One deviation of a share is at most √(.25/20000) = .0035.
+    assert np.bincount(action) / 20_000 == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=0.015)
+    assert policy.act(obs[:2], None, False, rng)[0].tolist() == [3, 3]

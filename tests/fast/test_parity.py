@@ -20,6 +20,8 @@ from rltrain.fast.mlp import NumpyMLP, flatten, linear_layers
 from rltrain.fast.q_network import NumpyDQNLearner
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.mlp import MLP, with_head
+from rltrain.networks.noisy import make_noisy
+from rltrain.networks.q_network import CategoricalQ, Dueling
 from rltrain.settings.networks import MLPSettings
 from rltrain.settings.run import build_run
 
@@ -28,7 +30,7 @@ ACTIONS = {"discrete": spaces.Discrete(A), "box": spaces.Box(-1, 1, (A,), np.flo
 
 
 def body(activation: str, sizes: tuple[int, ...] = (16, 8)) -> Any:
-    return lambda size: MLP(MLPSettings("mlp", sizes, activation, "orthogonal"), size)  # type: ignore[arg-type]
+    return lambda size: MLP(MLPSettings("mlp", sizes, activation, "orthogonal", False), size)  # type: ignore[arg-type]
 
 
 def rows(*shape: int, seed: int = 0) -> np.ndarray:
@@ -127,13 +129,16 @@ def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_dqn_steps(compose: Any, activation: str) -> None:
+@pytest.mark.parametrize("double", ["false", "true"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_dqn_steps(compose: Any, activation: str, double: str, weighted: bool) -> None:
     torch.manual_seed(0)
     network = with_head(body(activation)(D), A, None)
     target = with_head(body(activation)(D), A, None)
     pair = copy.deepcopy(network), copy.deepcopy(target)
     optimizers = adam(network), adam(pair[0])
-    settings = ppo_settings(compose, "algo=dqn", "algo.tau=0.3", "algo.max_grad_norm=0.2")
+    overrides = ["algo.tau=0.3", "algo.max_grad_norm=0.2", f"algo.double={double}"]
+    settings = ppo_settings(compose, "algo=dqn", *overrides)
     learners = (
         DQNLearner(network, target, optimizers[0], settings),
         NumpyDQNLearner(*pair, optimizers[1], settings),
@@ -142,15 +147,22 @@ def test_dqn_steps(compose: Any, activation: str) -> None:
     for learner in learners:
         learner.begin()
     for step in range(6):
-        columns = (
+        columns: tuple[Any, ...] = (
             rows(N, D, seed=step),
             rng.integers(A, size=N),
             3 * rows(N, seed=step + 50),  # errors inside and outside Huber's threshold
             rng.integers(2, size=N).astype(np.float32),
             rows(N, D, seed=step + 100),
         )
-        reference, fast_terms = (learner.step(*columns) for learner in learners)
+        if weighted:  # of several steps, from a prioritised memory
+            columns += (rng.random(N, np.float32), rng.random(N, np.float32))
+        (*reference, errors), (*fast_terms, fast_errors) = (
+            learner.step(*columns) for learner in learners
+        )
         close([float(t) for t in reference], fast_terms)
+        assert (errors is None) == (fast_errors is None) == (not weighted)
+        if weighted:
+            close(errors, fast_errors)
         for learner in learners:
             learner.update_target()
     for one, two in ((network, pair[0]), (target, pair[1])):
@@ -216,3 +228,17 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     assert learner(unknown, adam(unknown), "numpy") is PPOLearner
     assert isinstance(fast.actor_critic(unknown, "numpy"), fast.TorchActor)
     assert isinstance(fast.actor_critic(known, "torch"), fast.TorchActor)
+
+
+def test_networks_that_are_no_chain_stay_with_torch() -> None:
+    """Their leaves alone would look like one."""
+    duelling = nn.Sequential(body("relu")(D), Dueling(8, A, 1))
+    normalised = MLP(MLPSettings("mlp", (8,), "relu", "uniform", True), D)
+    noisy = with_head(body("relu")(D), A, None)
+    make_noisy(noisy, 0.5)
+    atoms = CategoricalQ(with_head(body("relu")(D), 3 * A, None), 3, -1.0, 1.0)
+    for network in (duelling, normalised, noisy, atoms):
+        assert linear_layers(network) is None
+        x = rows(N, D)
+        expected = network(torch.from_numpy(x)).detach()
+        close(fast.q_network(network, "numpy")(x), expected)

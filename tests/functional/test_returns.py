@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from rltrain.functional.returns import explained_variance, gae, running_returns
+from rltrain.functional.returns import explained_variance, gae, lambda_returns, running_returns
 
 F, T = False, True
 
@@ -129,3 +129,47 @@ def test_explained_variance_by_hand(values: list[float], expected: float) -> Non
 
 def test_explained_variance_of_constant_returns_is_nan() -> None:
     assert math.isnan(explained_variance(np.array([1.0, 2.0]), np.array([3.0, 3.0])))
+
+
+def test_lambda_returns_by_hand() -> None:
+    """γ = ½, λ = ½; values of successors 8; three steps, one environment a case."""
+    rewards = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3.0, 3.0, 3.0]])
+    values = np.array([[8.0, 8.0, 8.0], [4.0, 16.0, 16.0], [2.0, 2.0, 2.0]])
+    no = np.zeros((3, 3), np.bool_)
+    terminated, truncated = no.copy(), no.copy()
+    terminated[1, 1] = True
+    truncated[1, 2] = True
+    found = lambda_returns(rewards, values, terminated, truncated, 0.5, 0.5)
+    # the last row bootstraps alone: 3 + ½ · 2 = 4
+    assert found[2].tolist() == [4.0, 4.0, 4.0]
+    # 2 + ½ (½ 4 + ½ 4) = 4; terminated: 2; truncated: 2 + ½ · 16 = 10, of its own final value
+    assert found[1].tolist() == [4.0, 2.0, 10.0]
+    # 1 + ½ (½ 8 + ½ · 4) = 4; 1 + ½ (½ 8 + ½ · 2) = 3.5; 1 + ½ (½ 8 + ½ · 10) = 5.5
+    assert found[0].tolist() == [4.0, 3.5, 5.5]
+
+
+def test_lambda_returns_where_both_flags_are_set_do_not_bootstrap() -> None:
+    one = np.ones((2, 1))
+    both = np.array([[True], [False]])
+    found = lambda_returns(one, 100 * one, both, both, 0.9, 0.5)
+    assert found[0, 0] == 1.0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_lambda_returns_are_values_plus_advantages(seed: int) -> None:
+    """G^λ = A^GAE + V, of values that are those of the rows before: another recursion."""
+    rng = np.random.default_rng(seed)
+    rewards, values = rng.standard_normal((2, 12, 3))
+    terminated, truncated = rng.random((2, 12, 3)) < 0.15
+    next_values = rng.standard_normal((12, 3))
+    going_on = ~(terminated | truncated)[:-1]
+    next_values[:-1][going_on] = values[1:][going_on]
+    arguments = (next_values, terminated, truncated, 0.9, 0.7)
+    found = lambda_returns(rewards, *arguments)
+    np.testing.assert_allclose(found, gae(rewards, values, *arguments) + values)
+
+
+def test_lambda_returns_keep_single_precision() -> None:
+    row = np.ones((4, 2), np.float32)
+    no = np.zeros((4, 2), np.bool_)
+    assert lambda_returns(row, row, no, no, 0.9, 0.5).dtype == np.float32

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rltrain.functional.td import action_values, huber, one_step_target
+from rltrain.functional.td import action_values, huber_losses, one_step_target
 
 MAKERS = pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["array", "tensor"])
 
@@ -46,25 +46,34 @@ def test_action_values_picks_one_of_each_row() -> None:
 @pytest.mark.parametrize(
     ("value", "target", "expected"),
     [
-        ([0.5], [0.0], 0.125),  # 0.5²/2
-        ([0.0], [0.5], 0.125),
-        ([1.0], [0.0], 0.5),  # where the two pieces meet
-        ([0.0], [3.0], 2.5),  # 3 − 1/2
-        ([-3.0], [0.0], 2.5),
-        ([0.5, 4.0], [0.0, 1.0], 1.3125),  # (0.125 + 2.5)/2
+        ([0.5], [0.0], [0.125]),  # 0.5²/2
+        ([0.0], [0.5], [0.125]),
+        ([1.0], [0.0], [0.5]),  # where the two pieces meet
+        ([0.0], [3.0], [2.5]),  # 3 − 1/2
+        ([-3.0], [0.0], [2.5]),
+        ([0.5, 4.0], [0.0, 1.0], [0.125, 2.5]),
     ],
 )
-def test_huber_by_hand(value: list[float], target: list[float], expected: float) -> None:
-    assert huber(torch.tensor(value), torch.tensor(target)).item() == pytest.approx(expected)
+def test_huber_by_hand(value: list[float], target: list[float], expected: list[float]) -> None:
+    losses = huber_losses(torch.tensor(value), torch.tensor(target))
+    assert losses.tolist() == pytest.approx(expected)
 
 
 def test_huber_gradient_is_clipped_to_one() -> None:
     value = torch.tensor([0.5, 100.0, -100.0], requires_grad=True)
-    huber(value, torch.zeros(3)).backward()
+    huber_losses(value, torch.zeros(3)).sum().backward()
     assert value.grad is not None
-    assert value.grad.tolist() == pytest.approx([0.5 / 3, 1 / 3, -1 / 3])
+    assert value.grad.tolist() == pytest.approx([0.5, 1, -1])
 
 
 def test_huber_refuses_to_broadcast() -> None:
     with pytest.raises(ValueError, match=r"shapes differ: \(2,\), \(2, 1\)"):
-        huber(torch.zeros(2), torch.zeros(2, 1))
+        huber_losses(torch.zeros(2), torch.zeros(2, 1))
+
+
+@MAKERS
+def test_each_sample_may_have_a_discount_of_its_own(make: Callable[..., Any]) -> None:
+    one, zero = make([1.0, 1.0]), make([0.0, 0.0])
+    assert one_step_target(one, zero, one, make([0.5, 0.25])).tolist() == [1.5, 1.25]
+    with pytest.raises(ValueError, match="shapes differ"):
+        one_step_target(one, zero, one, make([[0.5], [0.25]]))

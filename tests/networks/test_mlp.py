@@ -15,8 +15,11 @@ def mlp(
     activation: str = "tanh",
     in_features: int = 3,
     initialization: str = "orthogonal",
+    layer_norm: bool = False,
 ) -> MLP:
-    return MLP(MLPSettings("mlp", hidden_sizes, activation, initialization), in_features)  # type: ignore[arg-type]
+    return MLP(
+        MLPSettings("mlp", hidden_sizes, activation, initialization, layer_norm), in_features
+    )  # type: ignore[arg-type]
 
 
 def layers(module: nn.Module) -> list[nn.Linear]:
@@ -135,3 +138,12 @@ def test_uniform_weights_are_torchs_own() -> None:
     assert isinstance(layer, nn.Linear)
     assert layer.bias.abs().max() > 0
     assert 0.2 < layer.weight.abs().max() <= 0.25  # ±1/√16
+
+
+def test_layer_norm_stands_before_each_activation() -> None:
+    net = mlp(4, 6, activation="relu", layer_norm=True)
+    assert [type(m) for m in net.layers] == 2 * [nn.Linear, nn.LayerNorm, nn.ReLU]
+    before = torch.randn(7, 3) * 50
+    normalised = net.layers[1](net.layers[0](before))
+    torch.testing.assert_close(normalised.mean(-1), torch.zeros(7), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normalised.var(-1, correction=0), torch.ones(7), atol=1e-3, rtol=0)

@@ -174,6 +174,19 @@ def test_choices_of_the_working_directory_are_listed_with_what_they_are(
     assert "Fully connected layers (mlp with other values)" in line
 
 
+def test_values_of_another_algorithm_are_listed_and_described(out: Callable[..., str]) -> None:
+    rows = {row[0]: row for row in algo_table()}
+    what = "Rainbow: DQN with all of its extensions at once (Hessel et al. 2018)"
+    dqn = registry.entry("algo", "dqn")
+    spaces = (", ".join(dqn.observations), ", ".join(dqn.actions))
+    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", *spaces)
+    assert rows["dqn"][1] == dqn.doc
+    assert list(rows)[: len(registry.entries("algo"))] == list(registry.entries("algo"))
+    text = out(show_description, "rainbow")
+    line = next(x for x in text.splitlines() if x.startswith("algo.n_steps "))
+    assert " 3 " in line
+
+
 def test_a_description_of_nothing_names_what_can_be_described() -> None:
     with pytest.raises(UserError) as error:
         show_description([])

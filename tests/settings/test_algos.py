@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import DQNSettings, PPOSettings, QLearningSettings
+from rltrain.settings.algos import DQNSettings, PPOSettings, PQNSettings, QLearningSettings
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
@@ -39,6 +39,29 @@ DQN = {
     "gradient_steps": 1,
     "target_update_interval": 100,
     "tau": 1.0,
+    "double": False,
+    "dueling": False,
+    "n_steps": 1,
+    "prioritized": False,
+    "priority_alpha": 0.6,
+    "priority_beta": 0.4,
+    "distribution": "none",
+    "n_atoms": 51,
+    "v_min": -10.0,
+    "v_max": 10.0,
+    "n_quantiles": 50,
+    "max_grad_norm": 10.0,
+    "normalize_obs": False,
+}
+PQN = {
+    "name": "pqn",
+    "n_steps": 8,
+    "batch_size": 4,
+    "n_epochs": 2,
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "linear",
+    "gamma": 0.99,
+    "q_lambda": 0.65,
     "max_grad_norm": 10.0,
     "normalize_obs": False,
 }
@@ -49,12 +72,17 @@ Q_LEARNING = {
     "gamma": 1.0,
     "initial_value": 0.0,
 }
-BASES = {"ppo": PPO, "dqn": DQN, "q_learning": Q_LEARNING}
+BASES = {"ppo": PPO, "dqn": DQN, "pqn": PQN, "q_learning": Q_LEARNING}
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("ppo", PPOSettings), ("dqn", DQNSettings), ("q_learning", QLearningSettings)],
+    [
+        ("ppo", PPOSettings),
+        ("dqn", DQNSettings),
+        ("pqn", PQNSettings),
+        ("q_learning", QLearningSettings),
+    ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
     assert entry("algo", name).settings is settings
@@ -96,6 +124,16 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("dqn", "tau", 0.0),
         ("dqn", "tau", 1.5),
         ("dqn", "max_grad_norm", 0.0),
+        ("dqn", "n_steps", 0),
+        ("dqn", "priority_alpha", -0.1),
+        ("dqn", "priority_beta", 1.5),
+        ("dqn", "n_atoms", 1),
+        ("dqn", "n_quantiles", 0),
+        ("pqn", "n_steps", 0),
+        ("pqn", "batch_size", 0),
+        ("pqn", "n_epochs", 0),
+        ("pqn", "q_lambda", 1.5),
+        ("pqn", "max_grad_norm", 0.0),
         ("q_learning", "learning_rate", 1.5),
         ("q_learning", "gamma", 1.5),
     ],
@@ -118,6 +156,7 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
     [
         ("ppo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
+        ("pqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
     ],
 )

@@ -12,12 +12,15 @@ MLP = {
     "hidden_sizes": [64, 32],
     "activation": "tanh",
     "initialization": "orthogonal",
+    "layer_norm": False,
 }
 
 
 def test_mlp_settings_are_built() -> None:
     assert entry("network", "mlp").settings is MLPSettings
-    assert build(MLPSettings, MLP, "network") == MLPSettings("mlp", (64, 32), "tanh", "orthogonal")
+    assert build(MLPSettings, MLP, "network") == MLPSettings(
+        "mlp", (64, 32), "tanh", "orthogonal", False
+    )
 
 
 def test_no_hidden_layer_is_allowed() -> None:

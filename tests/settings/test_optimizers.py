@@ -12,6 +12,7 @@ from rltrain.settings.schema import build
 VALUES = {
     "adam": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
     "adamw": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
+    "radam": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
     "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
     "sgd": {"momentum": 0.9, "weight_decay": 0.0},
 }

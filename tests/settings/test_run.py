@@ -10,7 +10,13 @@ from rltrain.settings.run import PARTS, build_run
 from rltrain.settings.schema import keys_of
 from tests.settings.test_algos import BASES
 
-MLP = {"name": "mlp", "hidden_sizes": [8], "activation": "tanh", "initialization": "orthogonal"}
+MLP = {
+    "name": "mlp",
+    "hidden_sizes": [8],
+    "activation": "tanh",
+    "initialization": "orthogonal",
+    "layer_norm": False,
+}
 SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
 NONE = {"name": "none"}
 EPS = {
@@ -69,7 +75,7 @@ def test_a_whole_configuration_is_built() -> None:
     run = build_run(values())
     assert run.total_timesteps == 1_000_000
     assert run.algo.n_steps == 8
-    assert run.network == MLPSettings("mlp", (8,), "tanh", "orthogonal")
+    assert run.network == MLPSettings("mlp", (8,), "tanh", "orthogonal", False)
     assert run.env.id == "CartPole-v1"
     assert run.num_threads == "auto"
     assert run.plugins == ()

@@ -1,0 +1,64 @@
+"""Replay of n-step transitions.
+
+Legend: N transitions of a sample, n steps of each at most, B environments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import Space
+
+from rltrain.core.types import Rows
+from rltrain.memory.replay import ReplayBuffer, Sample
+
+
+class NStepReplay(ReplayBuffer):
+    """A ring of single steps whose samples reach up to n steps ahead (Sutton 1988).
+
+    Of a sample, `reward` is Σ_{i<k} γ^i r_{t+i}, `discount` is γ^k, and `successor` and
+    `terminated` are those of the last step. k is n, or fewer where the episode ended
+    before (a truncated one bootstraps from its final observation), or where the step
+    after was not taken yet. The next step of the same environment stands B rows on.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        observation_space: Space,
+        action_space: Space,
+        num_envs: int,
+        n_steps: int,
+        gamma: float,
+    ) -> None:
+        super().__init__(capacity, observation_space, action_space)
+        self.num_envs = num_envs
+        self.n_steps = n_steps
+        self.columns["truncated"] = np.zeros(capacity, np.bool_)
+        self._discounts = (gamma ** np.arange(n_steps + 1)).astype(np.float32)  # γ^0 … γ^n
+        self._ahead = np.arange(n_steps) * num_envs
+
+    def end_episodes(self) -> None:
+        """Truncates what is going on: what is added next belongs to other episodes."""
+        count = min(self.num_envs, self.size)
+        newest = np.arange(self.position - count, self.position) % self.capacity
+        self.columns["truncated"][newest] = True
+
+    def gather(self, rows: Rows) -> Sample:
+        """The transitions that begin at `rows` `[N]`."""
+        columns, taken = self.columns, np.arange(len(rows))
+        path = (rows[:, None] + self._ahead) % self.capacity  # [N, n]
+        age = (rows - (self.position - self.size)) % self.capacity  # 0 is the oldest row
+        belongs = age[:, None] + self._ahead < self.size
+        ended = columns["truncated"][path] | (columns["terminated"][path] != 0)
+        belongs[:, 1:] &= ~np.logical_or.accumulate(ended[:, :-1], 1)
+        count = belongs.sum(1)  # k ≥ 1
+        last = path[taken, count - 1]
+        rewards = np.where(belongs, columns["reward"][path] * self._discounts[:-1], np.float32(0))
+        return Sample(
+            obs=columns["obs"].take(rows, 0),
+            action=columns["action"].take(rows, 0),
+            reward=rewards.sum(1),
+            terminated=columns["terminated"].take(last),
+            successor=columns["successor"].take(last, 0),
+            discount=self._discounts[count],
+        )

@@ -58,5 +58,5 @@ ROWS = (
     Row(23, "sac", "HalfCheetah-v5", 100_000, 4200, waits_for="sac"),
     Row(24, "ppo", "CartPole-v1", 50_000, 450, "recurrent ppo", waits_for="recurrence"),
     Row(25, "iql", "CartPole-v1", 200_000, 150, "two agents", waits_for="iql"),
-    Row(26, "pqn", "CartPole-v1", 200_000, 475, seeds=VALUE_SEEDS),
+    Row(26, "pqn", "CartPole-v1", 100_000, 475, seeds=VALUE_SEEDS),
 )

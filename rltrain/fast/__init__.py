@@ -18,7 +18,7 @@ from torch import nn
 from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
 from rltrain.fast.adam import can_share
 from rltrain.fast.mlp import linear_layers
-from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork
+from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork, dueling_layers
 from rltrain.networks.actor_critic import ActorCritic
 
 Rows = NDArray[Any]
@@ -107,4 +107,4 @@ def _chains(network: nn.Module) -> list[nn.Module]:
 
 def _known(module: nn.Module) -> bool:
     floats = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in module.parameters())
-    return floats and linear_layers(module) is not None
+    return floats and (linear_layers(module) or dueling_layers(module)) is not None

@@ -21,12 +21,13 @@ from torch import nn
 from rltrain.networks.mlp import MLP
 
 Floats = NDArray[np.float32]
+Layers = list[tuple[nn.Linear, str]]
 _ZERO = np.zeros((), np.float32)
 
 
-def linear_layers(module: nn.Module) -> list[tuple[nn.Linear, str]] | None:
+def linear_layers(module: nn.Module) -> Layers | None:
     """The layers of a chain of Linear and tanh or ReLU; None where there is anything else."""
-    layers: list[tuple[nn.Linear, str]] = []
+    layers: Layers = []
     for leaf in module.modules():
         if type(leaf) in (nn.Sequential, MLP):  # of others nobody knows what order they compute in
             continue
@@ -89,7 +90,7 @@ def flatten(module: nn.Module) -> FlatParameters:
 class NumpyMLP:
     """Forward and backward through the layers of a module, into a flat gradient."""
 
-    def __init__(self, layers: list[tuple[nn.Linear, str]], flat: FlatParameters) -> None:
+    def __init__(self, layers: Layers, flat: FlatParameters) -> None:
         self.weights: list[Floats] = [layer.weight.detach().numpy() for layer, _ in layers]
         self.biases: list[Floats] = [layer.bias.detach().numpy() for layer, _ in layers]
         self.activations = [activation for _, activation in layers]
@@ -115,8 +116,11 @@ class NumpyMLP:
         self._kept = kept
         return x
 
-    def backward(self, gradient: Floats) -> None:
-        """Writes the gradients of the parameters, given that of the last output `[N, out]`."""
+    def backward(self, gradient: Floats, to_input: bool = False) -> Floats:
+        """Writes the gradients of the parameters, given that of the last output `[N, out]`.
+
+        What it returns is the gradient of the input `[N, in]`, if it is to reach `to_input`.
+        """
         kept = self._kept
         for i in range(len(self.weights) - 1, -1, -1):
             if self.activations[i] == "tanh":
@@ -127,5 +131,6 @@ class NumpyMLP:
                 gradient = gradient * (kept[i + 1] > 0)
             np.dot(gradient.T, kept[i], out=self.weight_gradients[i])
             np.add.reduce(gradient, 0, out=self.bias_gradients[i])
-            if i:
+            if i or to_input:
                 gradient = gradient.dot(self.weights[i])
+        return gradient

@@ -10,18 +10,57 @@ import torch
 from torch import nn
 
 from rltrain.fast.adam import FlatAdam
-from rltrain.fast.mlp import Floats, NumpyMLP, flatten, linear_layers
+from rltrain.fast.mlp import FlatParameters, Floats, Layers, NumpyMLP, flatten, linear_layers
 from rltrain.functional.td import one_step_target
+from rltrain.networks.q_network import Dueling
 from rltrain.settings.algos import DQNSettings
+
+
+class NumpyDueling:
+    """A body under `rltrain.networks.q_network.Dueling`, forward and backward."""
+
+    def __init__(self, parts: list[Layers], flat: FlatParameters) -> None:
+        self.body, self.value, self.advantage = (NumpyMLP(part, flat) for part in parts)
+
+    def forward(self, x: Floats) -> Floats:
+        features = self.body.forward(x)
+        advantage = self.advantage.forward(features)
+        return advantage + (self.value.forward(features) - _row_means(advantage))
+
+    def backward(self, gradient: Floats) -> None:
+        """Writes the gradients of the parameters, given that of Q `[N, A]`."""
+        centred = gradient - _row_means(gradient)
+        total = np.add.reduce(gradient, -1, keepdims=True)
+        back = self.advantage.backward(centred, to_input=True)
+        self.body.backward(back + self.value.backward(total, to_input=True))
+
+
+def _row_means(x: Floats) -> Floats:
+    mean: Floats = np.add.reduce(x, -1, keepdims=True) / x.shape[-1]
+    return mean
+
+
+def dueling_layers(network: nn.Module) -> list[Layers] | None:
+    """The layers of body, value and advantage; None where it is not of chains like these."""
+    parts = list(network) if isinstance(network, nn.Sequential) else []
+    if len(parts) != 2 or not isinstance(parts[1], Dueling):
+        return None
+    chains = [linear_layers(m) for m in (parts[0], parts[1].value, parts[1].advantage)]
+    known = [chain for chain in chains if chain is not None]
+    return known if len(known) == len(chains) else None
 
 
 class NumpyQNetwork:
     """Q(s, ·) on arrays, over the parameters of a torch network."""
 
     def __init__(self, network: nn.Module) -> None:
-        layers = linear_layers(network)
-        assert layers is not None
-        self.layers = NumpyMLP(layers, flatten(network))
+        chain, parts, flat = linear_layers(network), dueling_layers(network), flatten(network)
+        self.layers: NumpyMLP | NumpyDueling
+        if parts is not None:
+            self.layers = NumpyDueling(parts, flat)
+        else:
+            assert chain is not None
+            self.layers = NumpyMLP(chain, flat)
 
     def __call__(self, x: Floats) -> Floats:
         return self.layers.forward(x)

@@ -17,7 +17,7 @@ from rltrain.algos.ppo import PPOLearner
 from rltrain.core.errors import TrainingError
 from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
 from rltrain.fast.mlp import NumpyMLP, flatten, linear_layers
-from rltrain.fast.q_network import NumpyDQNLearner
+from rltrain.fast.q_network import NumpyDQNLearner, dueling_layers
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.mlp import MLP, with_head
 from rltrain.networks.noisy import make_noisy
@@ -131,10 +131,17 @@ def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("double", ["false", "true"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_dqn_steps(compose: Any, activation: str, double: str, weighted: bool) -> None:
+@pytest.mark.parametrize("dueling", [False, True])
+def test_dqn_steps(
+    compose: Any, activation: str, double: str, weighted: bool, dueling: bool
+) -> None:
+    def make() -> nn.Module:
+        if dueling:
+            return nn.Sequential(body(activation)(D), Dueling(8, A, 1))
+        return with_head(body(activation)(D), A, None)
+
     torch.manual_seed(0)
-    network = with_head(body(activation)(D), A, None)
-    target = with_head(body(activation)(D), A, None)
+    network, target = make(), make()
     pair = copy.deepcopy(network), copy.deepcopy(target)
     optimizers = adam(network), adam(pair[0])
     overrides = ["algo.tau=0.3", "algo.max_grad_norm=0.2", f"algo.double={double}"]
@@ -230,8 +237,8 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     assert isinstance(fast.actor_critic(known, "torch"), fast.TorchActor)
 
 
-def test_networks_that_are_no_chain_stay_with_torch() -> None:
-    """Their leaves alone would look like one."""
+def test_networks_that_are_no_chain_are_not_taken_for_one() -> None:
+    """Their leaves alone would look like one; duelling streams have a form of their own."""
     duelling = nn.Sequential(body("relu")(D), Dueling(8, A, 1))
     normalised = MLP(MLPSettings("mlp", (8,), "relu", "uniform", True), D)
     noisy = with_head(body("relu")(D), A, None)
@@ -239,6 +246,7 @@ def test_networks_that_are_no_chain_stay_with_torch() -> None:
     atoms = CategoricalQ(with_head(body("relu")(D), 3 * A, None), 3, -1.0, 1.0)
     for network in (duelling, normalised, noisy, atoms):
         assert linear_layers(network) is None
+        assert (dueling_layers(network) is not None) == (network is duelling)
         x = rows(N, D)
         expected = network(torch.from_numpy(x)).detach()
         close(fast.q_network(network, "numpy")(x), expected)

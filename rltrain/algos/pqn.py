@@ -143,10 +143,9 @@ class PQN(Algorithm):
         inputs.observe(obs)
         rollout.rewind()
         progress.updates += len(history)
-        explored: Metrics = self.policy.exploration.advance(progress.fraction)
+        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         loss, value = means(history)
-        return {
-            **explored,
+        return metrics | {
             "train/loss": loss,
             "train/q_value": value,
             "train/learning_rate": rate,

@@ -13,25 +13,14 @@ import torch
 from torch import Tensor
 
 from rltrain import fast
-from rltrain.algos.base import (
-    Algorithm,
-    Metrics,
-    Parts,
-    Policy,
-    PolicyState,
-    descend,
-    means,
-    set_learning_rate,
-)
+from rltrain.algos.actor_critic import OnPolicy, named
+from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
-from rltrain.functional.returns import explained_variance, gae, running_returns
+from rltrain.functional.returns import explained_variance
 from rltrain.functional.schedules import scheduled
-from rltrain.functional.statistics import RunningMoments
-from rltrain.memory.rollout import Rollout
 from rltrain.networks.actor_critic import ActorCritic
-from rltrain.networks.inputs import Inputs
 from rltrain.settings.algos import PPOSettings
 
 METRICS = (
@@ -42,37 +31,6 @@ METRICS = (
     "approx_kl",
     "clip_fraction",
 )
-
-
-class PPOPolicy(Policy):
-    """Samples from the actor, or takes its mode."""
-
-    _state = ("networks", "inputs")
-
-    def __init__(self, settings: PPOSettings, parts: Parts) -> None:
-        self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
-        self.networks = ActorCritic(
-            parts.network, self.inputs.size, parts.action_space, settings.log_std_init
-        ).to(parts.device)
-        self.actor = fast.actor_critic(self.networks, parts.kernels)
-        self._action_shape = parts.action_space.shape or ()
-
-    def act(
-        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
-    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        x = self.inputs.array(obs)
-        extras = {}
-        if explore:
-            action, log_prob, value = self.actor.sample(x, self._noise(len(obs), rng))
-            extras = {"log_prob": log_prob, "value": value}
-        else:
-            action = self.actor.mode(x)
-        return action.reshape(len(obs), *self._action_shape), state, extras
-
-    def _noise(self, count: int, rng: np.random.Generator) -> Rows:
-        if self.networks.discrete:
-            return rng.random(count, np.float32)
-        return rng.standard_normal((count, self.networks.num_actions), np.float32)
 
 
 class PPOLearner:
@@ -116,69 +74,32 @@ class PPOLearner:
         return tuple(term.detach() for term in terms)
 
 
-class PPO(Algorithm):
-    """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps.
+class PPO(OnPolicy):
+    """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps."""
 
-    The policy and the normaliser stay as they are during a rollout; both move at its end,
-    so that the old log-probabilities belong to the observations as the update sees them.
-    """
+    _state = (*OnPolicy._state, "rng")
 
-    _state = ("policy", "memory", "optimizer", "rng", "returns_so_far", "return_moments")
+    settings: PPOSettings
 
     def __init__(self, settings: PPOSettings, parts: Parts) -> None:
-        self.settings = settings
-        self.horizon = settings.n_steps
-        self.policy: PPOPolicy = PPOPolicy(settings, parts)
-        self.memory: Rollout = Rollout(
-            settings.n_steps,
-            parts.num_envs,
-            parts.observation_space,
-            parts.action_space,
-            extras=("log_prob", "value"),
-        )
-        self.optimizer = parts.optimizer(self.policy.networks.parameters(), settings.learning_rate)
-        self.learner = fast.choose(
-            PPOLearner, parts.kernels, self.policy.networks, self.optimizer, settings
-        )
+        super().__init__(settings, parts)
+        networks = self.policy.networks
+        self.optimizer = parts.optimizer(networks.parameters(), settings.learning_rate)
+        self.learner = fast.choose(PPOLearner, parts.kernels, networks, self.optimizer, settings)
         self.rng = generator(parts.seed, "minibatches")
-        self.returns_so_far = np.zeros(parts.num_envs)
-        self.return_moments = RunningMoments(())
-
-    def end_episodes(self) -> None:
-        super().end_episodes()
-        if not self.memory.position:  # else the rollout's own flags will say so
-            self.returns_so_far[:] = 0
 
     def update(self, progress: Progress) -> Metrics:
-        s, rollout, networks = self.settings, self.memory, self.policy.networks
-        # Of the rollout's start: at its end the last update of a run would have a rate of 0.
-        fraction = progress.fraction_at(progress.steps - rollout.reward.size)
+        s, fraction = self.settings, self.begun_at(progress)
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
 
-        values = rollout.extras["value"]  # [T, B]
-        advantages = gae(
-            self._rewards(),
-            values,
-            self._next_values(),
-            rollout.terminated,
-            rollout.truncated,
-            s.gamma,
-            s.gae_lambda,
-        )
-        returns = advantages + values
-
-        obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
-        samples = len(obs)
-        action = rollout.action.reshape(samples, *(() if networks.discrete else (-1,)))
-        per_sample = (rollout.extras["log_prob"], advantages, returns)
-        self.learner.begin(
-            self.policy.inputs.array(obs), action, *(c.reshape(samples) for c in per_sample)
-        )
+        values = self.memory.extras["value"]  # [T, B]
+        advantages, returns = self.advantages()  # [T, B]
+        self.learner.begin(*self.samples(), advantages.reshape(-1), returns.reshape(-1))
         history: list[Any] = []
         for _ in range(s.n_epochs):
-            order = self.rng.permutation(len(obs))
+            order = self.rng.permutation(returns.size)
             first = len(history)
             for start in range(0, len(order), s.batch_size):
                 rows = order[start : start + s.batch_size]
@@ -188,33 +109,11 @@ class PPO(Algorithm):
                 if np.mean(kls) > 1.5 * s.target_kl:
                     break
 
-        self.policy.inputs.observe(obs)
-        rollout.rewind()
+        quality = explained_variance(values, returns)
+        self.end_rollout()
         progress.updates += len(history)
-        metrics: dict[str, Any] = dict(
-            zip([f"train/{name}" for name in METRICS], means(history), strict=True)
-        )
-        return metrics | {
-            "train/explained_variance": explained_variance(values, returns),
+        return named(METRICS, means(history)) | {
+            "train/explained_variance": quality,
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
-
-    def _rewards(self) -> Rows:
-        """Rewards `[T, B]`, scaled by the deviation of the discounted return where asked for."""
-        rollout = self.memory
-        if not self.settings.normalize_reward:
-            return rollout.reward
-        ended = rollout.terminated | rollout.truncated
-        returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
-        self.return_moments.update(returns.reshape(-1))
-        return self.return_moments.scale(rollout.reward)
-
-    def _next_values(self) -> Rows:
-        """V `[T, B]` of each step's true successor."""
-        values = self.memory.extras["value"]
-        next_values = np.empty_like(values)
-        next_values[:-1] = values[1:]
-        obs, rows = self.memory.bootstraps()
-        next_values[rows] = self.policy.actor.value(self.policy.inputs.array(obs))
-        return next_values

@@ -12,13 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rltrain.fast.adam import FlatAdam
 from rltrain.fast.mlp import Floats, NumpyMLP, flatten, linear_layers
-from rltrain.networks.actor_critic import ActorCritic
-from rltrain.settings.algos import PPOSettings
+from rltrain.fast.optimizers import flat_optimizer
+from rltrain.networks.actor_critic import ActorCritic, Zero
+from rltrain.networks.heads import Categorical, Gaussian
+from rltrain.settings.algos import A2CSettings, PPOSettings, REINFORCESettings
 
 Rows = NDArray[Any]
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+HEADS = (Categorical, Gaussian)  # what is known here
 
 
 def log_softmax(logits: Floats) -> Floats:
@@ -40,15 +42,15 @@ class NumpyActorCritic:
         flat = flatten(networks)
         actor, critic = linear_layers(networks.actor), linear_layers(networks.critic)
         assert actor is not None
-        assert critic is not None
+        assert critic is not None or isinstance(networks.critic, Zero)
         self.discrete = networks.discrete
         self.actor = NumpyMLP(actor, flat)
-        self.critic = NumpyMLP(critic, flat)
-        if not self.discrete:
+        self.critic = None if critic is None else NumpyMLP(critic, flat)
+        if networks.log_std is not None:
             self.log_std: Floats = networks.log_std.detach().numpy()
 
     def value(self, x: Floats) -> Floats:
-        return self.critic.forward(x)[:, 0]
+        return np.zeros(len(x), np.float32) if self.critic is None else self.critic.forward(x)[:, 0]
 
     def sample(self, x: Floats, noise: Floats) -> tuple[Rows, Floats, Floats]:
         output, value = self.actor.forward(x), self.value(x)
@@ -76,51 +78,112 @@ class NumpyActorCritic:
         return log_prob
 
 
-class NumpyPPOLearner:
+class NumpyLearner:
+    """What learners of an actor-critic share: π, its entropy and V, and their gradients."""
+
+    def __init__(
+        self, networks: ActorCritic, optimizer: torch.optim.Optimizer, ent_coef: float
+    ) -> None:
+        self.ent_coef = ent_coef
+        self.flat = flatten(networks)
+        self.optimizer = flat_optimizer(optimizer, self.flat)
+        self.networks = NumpyActorCritic(networks)
+        if networks.log_std is not None:
+            self._log_std_gradient = self.flat.gradient(networks.log_std)
+
+    def evaluate(self, x: Floats, action: Rows) -> tuple[Floats, float, Floats]:
+        """log π(a|s) `[N]`, the mean entropy, and V(s) `[N]`; kept is what `backward` needs."""
+        networks = self.networks
+        self._action = action
+        self._output = output = networks.actor.forward(x)
+        values = networks.value(x)
+        if not networks.discrete:
+            entropy = float((networks.log_std + 0.5 + _HALF_LOG_2PI).sum())
+            return networks.gaussian_log_prob(output, action), entropy, values
+        self._log_probs = log_probs = log_softmax(output)
+        self._probs = np.exp(log_probs)
+        self._index = np.arange(len(x))
+        self._entropies = -(self._probs * log_probs).sum(-1)
+        return log_probs[self._index, action], mean(self._entropies), values
+
+    def backward(self, slope: Floats, value_slope: Floats) -> None:
+        """Gradients of a loss, given those by log π(a|s) and by V(s), both `[N]`."""
+        networks, n = self.networks, len(slope)
+        if networks.discrete:
+            gradient = self._probs * -slope[:, None]
+            gradient[self._index, self._action] += slope
+            if self.ent_coef:
+                away = self._log_probs + self._entropies[:, None]
+                gradient += self.ent_coef / n * self._probs * away
+        else:
+            inverse = np.exp(-networks.log_std)
+            z = (self._action - self._output) * inverse
+            gradient = slope[:, None] * z * inverse
+            self._log_std_gradient[...] = slope @ (np.square(z) - 1) - self.ent_coef
+        networks.actor.backward(gradient)
+        if networks.critic is not None:
+            networks.critic.backward(value_slope[:, None])
+
+
+class NumpyPolicyGradientLearner(NumpyLearner):
+    """`rltrain.algos.actor_critic.PolicyGradientLearner`, its gradients worked out by hand."""
+
+    def __init__(
+        self,
+        networks: ActorCritic,
+        optimizer: torch.optim.Optimizer,
+        settings: A2CSettings | REINFORCESettings,
+    ) -> None:
+        super().__init__(networks, optimizer, settings.ent_coef)
+        self.settings = settings
+
+    def begin(self) -> None:
+        self.optimizer.bind()
+
+    def step(
+        self, x: Floats, action: Rows, advantage: Floats, target: Floats
+    ) -> tuple[float, ...]:
+        s, n = self.settings, len(x)
+        log_prob, entropy, values = self.evaluate(x, action)
+        policy_loss = -float(np.dot(log_prob, advantage)) / n
+        error = values - target
+        value_loss = float(np.dot(error, error)) / n
+        loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
+        self.backward(advantage / -n, 2 * s.vf_coef / n * error)
+        self.optimizer.descend(loss, "train/loss", s.max_grad_norm)
+        return loss, policy_loss, value_loss, -entropy
+
+
+class NumpyPPOLearner(NumpyLearner):
     """`rltrain.algos.ppo.PPOLearner`, its gradients worked out by hand."""
 
     def __init__(
         self, networks: ActorCritic, optimizer: torch.optim.Optimizer, settings: PPOSettings
     ) -> None:
+        super().__init__(networks, optimizer, settings.ent_coef)
         self.settings = settings
-        self.flat = flatten(networks)
-        self.adam = FlatAdam(optimizer, self.flat)
-        self.networks = NumpyActorCritic(networks)
-        if not networks.discrete:
-            self._log_std_gradient = self.flat.gradient(networks.log_std)
 
     def begin(
         self, x: Floats, action: Rows, old_log_prob: Floats, advantage: Floats, target: Floats
     ) -> None:
         self._batch = (x, action, old_log_prob, advantage, target)
-        self.adam.bind()
+        self.optimizer.bind()
 
     def step(self, rows: Rows, clip_range: float) -> tuple[float, ...]:
-        s, networks = self.settings, self.networks
+        s = self.settings
         x, action, old_log_prob, advantage, target = (c.take(rows, 0) for c in self._batch)
         n = len(x)
         if s.normalize_advantage and n > 1:
             advantage = advantage - mean(advantage)
             advantage /= math.sqrt(advantage.dot(advantage) / (n - 1)) + 1e-8
 
-        output = networks.actor.forward(x)
-        if networks.discrete:
-            log_probs = log_softmax(output)
-            probs = np.exp(log_probs)
-            index = np.arange(n)
-            log_prob = log_probs[index, action]
-            entropies = -(probs * log_probs).sum(-1)
-            entropy = mean(entropies)
-        else:
-            log_prob = networks.gaussian_log_prob(output, action)
-            entropy = float((networks.log_std + 0.5 + _HALF_LOG_2PI).sum())
+        log_prob, entropy, values = self.evaluate(x, action)
         log_ratio = log_prob - old_log_prob
         ratio = np.exp(log_ratio)
         clipped = np.minimum(np.maximum(ratio, 1 - clip_range), 1 + clip_range)
         plain = ratio * advantage
         held = clipped * advantage
         policy_loss = -mean(np.minimum(plain, held))
-        values = networks.critic.forward(x)[:, 0]
         error = values - target
         value_loss = float(np.dot(error, error)) / n
         loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
@@ -128,19 +191,8 @@ class NumpyPPOLearner:
         # d loss / d log π(a): −ρ A / N where the clip does not hold it
         slope = np.where(plain <= held, plain, 0)
         slope *= -1 / n
-        if networks.discrete:
-            gradient = probs * -slope[:, None]
-            gradient[index, action] += slope
-            if s.ent_coef:
-                gradient += s.ent_coef / n * probs * (log_probs + entropies[:, None])
-        else:
-            inverse = np.exp(-networks.log_std)
-            z = (action - output) * inverse
-            gradient = slope[:, None] * z * inverse
-            self._log_std_gradient[...] = slope @ (np.square(z) - 1) - s.ent_coef
-        networks.actor.backward(gradient)
-        networks.critic.backward((2 * s.vf_coef / n * error)[:, None])
-        self.adam.descend(loss, "train/loss", s.max_grad_norm)
+        self.backward(slope, 2 * s.vf_coef / n * error)
+        self.optimizer.descend(loss, "train/loss", s.max_grad_norm)
 
         kl = mean(np.expm1(log_ratio) - log_ratio)
         outside = np.count_nonzero(np.abs(ratio - 1) > clip_range) / n

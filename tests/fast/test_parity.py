@@ -12,10 +12,15 @@ from gymnasium import spaces
 from torch import nn
 
 from rltrain import fast
+from rltrain.algos.actor_critic import PolicyGradientLearner
 from rltrain.algos.dqn import DQNLearner
 from rltrain.algos.ppo import PPOLearner
 from rltrain.core.errors import TrainingError
-from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
+from rltrain.fast.actor_critic import (
+    NumpyActorCritic,
+    NumpyPolicyGradientLearner,
+    NumpyPPOLearner,
+)
 from rltrain.fast.mlp import NumpyMLP, flatten, linear_layers
 from rltrain.fast.q_network import NumpyDQNLearner
 from rltrain.networks.actor_critic import ActorCritic
@@ -41,6 +46,10 @@ def close(a: Any, b: Any) -> None:
 
 def adam(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(module.parameters(), lr=1e-2, betas=(0.8, 0.95), eps=1e-5)
+
+
+def rmsprop(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr=1e-2, alpha=0.9, eps=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -122,8 +131,37 @@ def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
     one, two = a.state_dict()["state"], b.state_dict()["state"]
     assert one.keys() == two.keys()
     for index in one:
-        for name in ("step", "exp_avg", "exp_avg_sq"):
+        assert one[index].keys() == two[index].keys()
+        for name in one[index]:
             close(one[index][name], two[index][name])
+
+
+@pytest.mark.parametrize("critic", [True, False])
+@pytest.mark.parametrize("optimizer", [adam, rmsprop])
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_policy_gradient_steps(compose: Any, kind: str, optimizer: Any, critic: bool) -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(body("tanh"), D, ACTIONS[kind], -0.5, critic)
+    nn.init.normal_(networks.actor[1].weight, std=0.5)
+    other = copy.deepcopy(networks)
+    optimizers = optimizer(networks), optimizer(other)
+    settings = ppo_settings(compose, "algo=a2c", "algo.ent_coef=0.1", "algo.vf_coef=1.5")
+    learners = (
+        PolicyGradientLearner(networks, optimizers[0], settings),
+        NumpyPolicyGradientLearner(other, optimizers[1], settings),
+    )
+    noise = networks.head.noise(N, np.random.default_rng(3))
+    for learner in learners:
+        learner.begin()
+    for step in range(6):
+        x = rows(N, D, seed=step)
+        action, _, _ = fast.TorchActor(networks).sample(x, noise)
+        columns = (x, action, rows(N, seed=step + 50), rows(N, seed=step + 100))
+        reference, fast_terms = (learner.step(*columns) for learner in learners)
+        close([float(t) for t in reference], fast_terms)
+    for a, b in zip(networks.parameters(), other.parameters(), strict=True):
+        close(a.detach(), b.detach())
+    same_state(*optimizers)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -159,14 +197,15 @@ def test_dqn_steps(compose: Any, activation: str) -> None:
     same_state(*optimizers)
 
 
-def test_a_loaded_state_is_taken_over(compose: Any) -> None:
+@pytest.mark.parametrize("kind", [adam, rmsprop])
+def test_a_loaded_state_is_taken_over(compose: Any, kind: Any) -> None:
     """Three steps, a save and a load into fresh objects, three more: as six in one go."""
     settings = ppo_settings(compose)
 
     def make() -> tuple[ActorCritic, torch.optim.Optimizer, NumpyPPOLearner]:
         torch.manual_seed(0)
         networks = ActorCritic(body("tanh"), D, ACTIONS["discrete"], 0.0)
-        optimizer = adam(networks)
+        optimizer = kind(networks)
         return networks, optimizer, NumpyPPOLearner(networks, optimizer, settings)
 
     columns = (rows(8, D), np.zeros(8, np.int64), rows(8), rows(8, seed=1), rows(8, seed=2))
@@ -205,6 +244,8 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     unknown = ActorCritic(body("gelu"), D, ACTIONS["discrete"], 0.0)
     sgd = torch.optim.SGD(known.parameters(), lr=0.1)
     decayed = torch.optim.Adam(known.parameters(), weight_decay=0.1)
+    heavy = torch.optim.RMSprop(known.parameters(), momentum=0.9)
+    coins = ActorCritic(body("tanh"), D, spaces.MultiBinary(2), 0.0)
 
     def learner(networks: ActorCritic, optimizer: torch.optim.Optimizer, kernels: str) -> type:
         return type(fast.choose(PPOLearner, kernels, networks, optimizer, settings))
@@ -213,6 +254,10 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     assert learner(known, adam(known), "torch") is PPOLearner
     assert learner(known, sgd, "numpy") is PPOLearner
     assert learner(known, decayed, "numpy") is PPOLearner
+    assert learner(known, heavy, "numpy") is PPOLearner
+    assert learner(known, rmsprop(known), "numpy") is NumpyPPOLearner
+    assert learner(coins, adam(coins), "numpy") is PPOLearner
+    assert isinstance(fast.actor_critic(coins, "numpy"), fast.TorchActor)
     assert learner(unknown, adam(unknown), "numpy") is PPOLearner
     assert isinstance(fast.actor_critic(unknown, "numpy"), fast.TorchActor)
     assert isinstance(fast.actor_critic(known, "torch"), fast.TorchActor)

@@ -1,9 +1,17 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from rltrain.functional.policy_losses import approx_kl, clipped_surrogate, normalize, value_loss
+from rltrain.functional.policy_losses import (
+    approx_kl,
+    clipped_surrogate,
+    normalize,
+    policy_gradient,
+    surrogate,
+    value_loss,
+)
 
 
 def test_normalize_by_hand() -> None:
@@ -90,3 +98,22 @@ def test_value_loss_by_hand() -> None:
 def test_value_loss_refuses_to_broadcast(value: tuple[int], returns: tuple[int]) -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         value_loss(torch.zeros(value), torch.zeros(returns))
+
+
+def test_policy_gradient_by_hand() -> None:
+    log_prob = torch.tensor([-1.0, -2.0], requires_grad=True)
+    loss = policy_gradient(log_prob, torch.tensor([3.0, -4.0]))
+    assert loss.item() == -2.5  # −(−3 + 8)/2
+    loss.backward()
+    assert log_prob.grad is not None
+    assert log_prob.grad.tolist() == [-1.5, 2.0]
+
+
+def test_surrogate_by_hand() -> None:
+    assert surrogate(torch.tensor([2.0, 0.5]), torch.tensor([3.0, -4.0])).item() == 2.0
+
+
+@pytest.mark.parametrize("loss", [policy_gradient, surrogate])
+def test_policy_losses_refuse_to_broadcast(loss: Callable[..., torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"shapes differ: \(3,\), \(3, 1\)"):
+        loss(torch.ones(3), torch.ones(3, 1))

@@ -120,6 +120,17 @@ register(
 register(
     Entry(
         group="algo",
+        name="a2c",
+        settings=A2CSettings,
+        target="rltrain.algos.a2c:A2C",
+        doc="Advantage actor-critic (Mnih et al. 2016)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete"),
+    )
+)
+register(
+    Entry(
+        group="algo",
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",

@@ -131,6 +131,17 @@ register(
 register(
     Entry(
         group="algo",
+        name="reinforce",
+        settings=REINFORCESettings,
+        target="rltrain.algos.reinforce:REINFORCE",
+        doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete"),
+    )
+)
+register(
+    Entry(
+        group="algo",
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",

@@ -142,6 +142,17 @@ register(
 register(
     Entry(
         group="algo",
+        name="trpo",
+        settings=TRPOSettings,
+        target="rltrain.algos.trpo:TRPO",
+        doc="Trust region policy optimisation (Schulman et al. 2015)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete"),
+    )
+)
+register(
+    Entry(
+        group="algo",
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",

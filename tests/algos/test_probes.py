@@ -33,6 +33,39 @@ LEARN: dict[str, tuple[int, list[str]]] = {
             "algo.gae_lambda=0.95",
         ],
     ),
+    "a2c": (
+        6400,
+        [
+            "env.num_envs=4",
+            "algo.n_steps=8",
+            "algo.learning_rate=0.005",
+            "algo.learning_rate_schedule=constant",
+            "algo.normalize_obs=false",
+            "algo.normalize_reward=false",
+        ],
+    ),
+    "reinforce": (
+        6400,
+        [
+            "env.num_envs=4",
+            "algo.n_steps=8",
+            "algo.n_episodes=4",
+            "algo.learning_rate=0.005",
+            "algo.learning_rate_schedule=constant",
+            "algo.normalize_obs=false",
+        ],
+    ),
+    "trpo": (
+        3200,
+        [
+            "env.num_envs=4",
+            "algo.n_steps=16",
+            "algo.batch_size=32",
+            "algo.learning_rate=0.005",
+            "algo.normalize_obs=false",
+            "algo.normalize_reward=false",
+        ],
+    ),
     "dqn": (
         1500,
         [

@@ -46,38 +46,59 @@ class PPOLearner:
 
     def begin(self, *columns: Rows) -> None:
         """Takes the samples of an update: observations `[N, D]`, actions `[N]` or `[N, A]`,
-        old log-probabilities, advantages and value targets `[N]`."""
+        old log-probabilities, advantages, value targets and old values `[N]`."""
         self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
+        if self.settings.objective == "kl_penalty":
+            with torch.no_grad():  # copies, since the parameters of π are about to move
+                self._old = [p.clone() for p in self.networks.distribution(self._columns[0])]
 
-    def step(self, rows: Rows, clip_range: float) -> tuple[Tensor, ...]:
+    def step(self, rows: Rows, clip_range: float, kl_coef: float) -> tuple[Tensor, ...]:
         """One optimiser step on the samples `rows`; returns what `METRICS` names.
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        s, index = self.settings, torch.from_numpy(rows).to(self.device)
-        x, action, old_log_prob, advantage, target = (c[index] for c in self._columns)
-        log_prob, entropy = self.networks.evaluate(x, action)
-        log_ratio = log_prob - old_log_prob
+        s, index, head = self.settings, torch.from_numpy(rows).to(self.device), self.networks.head
+        x, action, old_log_prob, advantage, target, old_value = (c[index] for c in self._columns)
+        distribution = self.networks.distribution(x)
+        log_ratio = head.log_prob(distribution, action) - old_log_prob
         ratio = log_ratio.exp()
         if s.normalize_advantage:
             advantage = losses.normalize(advantage)
-        policy_loss = losses.clipped_surrogate(ratio, advantage, clip_range)
-        value_loss = losses.value_loss(self.networks.value(x), target)
-        entropy_loss = -entropy.mean()
+        if s.objective == "clip":
+            policy_loss = losses.clipped_surrogate(ratio, advantage, clip_range)
+        else:
+            old = tuple(p[index] if p.dim() > 1 else p for p in self._old)
+            kl = head.kl(old, distribution)
+            policy_loss = losses.penalized_surrogate(ratio, advantage, kl, kl_coef)
+        value = self.networks.value(x)
+        if s.clip_range_vf is None:
+            value_loss = losses.value_loss(value, target)
+        else:
+            value_loss = losses.clipped_value_loss(value, old_value, target, s.clip_range_vf)
+        entropy_loss = -head.entropy(distribution).mean()
         loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         with torch.no_grad():
-            kl = losses.approx_kl(log_ratio)
+            approx_kl = losses.approx_kl(log_ratio)
             clipped = ((ratio - 1).abs() > clip_range).float().mean()
-        terms = (loss, policy_loss, value_loss, entropy_loss, kl, clipped)
+        terms = (loss, policy_loss, value_loss, entropy_loss, approx_kl, clipped)
         return tuple(term.detach() for term in terms)
+
+    @torch.no_grad()
+    def divergence(self) -> float:
+        """The mean KL(old ‖ new) of the update so far (objective=kl_penalty)."""
+        new = self.networks.distribution(self._columns[0])
+        return self.networks.head.kl(tuple(self._old), new).mean().item()
 
 
 class PPO(OnPolicy):
-    """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps."""
+    """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps.
 
-    _state = (*OnPolicy._state, "rng")
+    With objective=kl_penalty a penalty β KL(old ‖ new) takes the place of the clip.
+    """
+
+    _state = (*OnPolicy._state, "rng", "kl_coef")
 
     settings: PPOSettings
 
@@ -87,6 +108,7 @@ class PPO(OnPolicy):
         self.optimizer = parts.optimizer(networks.parameters(), settings.learning_rate)
         self.learner = fast.choose(PPOLearner, parts.kernels, networks, self.optimizer, settings)
         self.rng = generator(parts.seed, "minibatches")
+        self.kl_coef = settings.kl_coef  # β
 
     def update(self, progress: Progress) -> Metrics:
         s, fraction = self.settings, self.begun_at(progress)
@@ -96,24 +118,36 @@ class PPO(OnPolicy):
 
         values = self.memory.extras["value"]  # [T, B]
         advantages, returns = self.advantages()  # [T, B]
-        self.learner.begin(*self.samples(), advantages.reshape(-1), returns.reshape(-1))
+        per_sample = (column.reshape(-1) for column in (advantages, returns, values))
+        self.learner.begin(*self.samples(), *per_sample)
         history: list[Any] = []
         for _ in range(s.n_epochs):
             order = self.rng.permutation(returns.size)
             first = len(history)
             for start in range(0, len(order), s.batch_size):
                 rows = order[start : start + s.batch_size]
-                history.append(self.learner.step(rows, clip_range))
+                history.append(self.learner.step(rows, clip_range, self.kl_coef))
             if s.target_kl is not None:
                 kls = [float(row[METRICS.index("approx_kl")]) for row in history[first:]]
                 if np.mean(kls) > 1.5 * s.target_kl:
                     break
 
-        quality = explained_variance(values, returns)
-        self.end_rollout()
-        progress.updates += len(history)
-        return named(METRICS, means(history)) | {
-            "train/explained_variance": quality,
+        metrics = named(METRICS, means(history)) | {
+            "train/explained_variance": explained_variance(values, returns),
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
+        if s.objective == "kl_penalty":
+            divergence = self.learner.divergence()
+            metrics |= {"train/kl": divergence, "train/kl_coef": self.kl_coef}
+            self.kl_coef = adapted(self.kl_coef, divergence, s.kl_coef_target)
+        self.end_rollout()
+        progress.updates += len(history)
+        return metrics
+
+
+def adapted(kl_coef: float, divergence: float, target: float | None) -> float:
+    """β of the next update (section 4): halved or doubled where the KL missed its target."""
+    if target is None or target / 1.5 <= divergence <= target * 1.5:
+        return kl_coef
+    return kl_coef / 2 if divergence < target else kl_coef * 2

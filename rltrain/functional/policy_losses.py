@@ -23,6 +23,13 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip_range: float) -> T
     return -torch.min(ratio * advantages, clipped * advantages).mean()
 
 
+def penalized_surrogate(ratio: Tensor, advantages: Tensor, kl: Tensor, kl_coef: float) -> Tensor:
+    """−E[ρ A − β KL(old ‖ new)], ρ, A and KL `[N]` (Schulman et al. 2017, eq. 8)."""
+    _check_same_shape(ratio, advantages)
+    _check_same_shape(ratio, kl)
+    return -(ratio * advantages - kl_coef * kl).mean()
+
+
 def surrogate(ratio: Tensor, advantages: Tensor) -> Tensor:
     """E[ρ A], ρ and A `[N]`: what TRPO raises (Schulman et al. 2015, eq. 14)."""
     _check_same_shape(ratio, advantages)
@@ -44,6 +51,19 @@ def value_loss(value: Tensor, returns: Tensor) -> Tensor:
     """Mean squared error of the value function, both `[N]`."""
     _check_same_shape(value, returns)
     return (value - returns).square().mean()
+
+
+def clipped_value_loss(
+    value: Tensor, old_value: Tensor, returns: Tensor, clip_range: float
+) -> Tensor:
+    """E[max((V − R)², (V_clip − R)²)], V_clip being V within ±ε of the old one; all `[N]`.
+
+    As in OpenAI Baselines (Huang et al. 2022, detail 9).
+    """
+    _check_same_shape(value, returns)
+    _check_same_shape(value, old_value)
+    clipped = old_value + (value - old_value).clamp(-clip_range, clip_range)
+    return torch.max((value - returns).square(), (clipped - returns).square()).mean()
 
 
 def _check_same_shape(a: Tensor, b: Tensor) -> None:

@@ -30,8 +30,18 @@ class OnPolicySettings:
 class PPOSettings(OnPolicySettings):
     batch_size: int = key("Samples in a minibatch.", min=1)
     n_epochs: int = key("Passes over each rollout.", min=1)
+    objective: Literal["clip", "kl_penalty"] = key(
+        "What holds a step back: clipping, or a penalty."
+    )
     clip_range: float = key("ε of the clipped surrogate objective.", above=0)
     clip_range_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    clip_range_vf: float | None = key(
+        "The value stays this close to the old one; null: free.", above=0
+    )
+    kl_coef: float = key("First β of objective=kl_penalty.", above=0)
+    kl_coef_target: float | None = key(
+        "KL of an update that β is doubled or halved for; null keeps β.", above=0
+    )
     ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)

@@ -96,6 +96,9 @@ def ppo_settings(compose: Any, *overrides: str) -> Any:
         [],
         ["algo.ent_coef=0.1", "algo.normalize_advantage=false"],
         ["algo.max_grad_norm=0.01", "algo.vf_coef=1.5"],
+        ["algo.clip_range_vf=0.5"],
+        ["algo.objective=kl_penalty"],
+        ["algo.objective=kl_penalty", "algo.ent_coef=0.1", "algo.normalize_advantage=false"],
     ],
 )
 def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
@@ -114,14 +117,20 @@ def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
         noise = np.random.default_rng(3).random(64, np.float32)
     action, log_prob, value = fast.TorchActor(networks).sample(x, noise)
     # Old log-probabilities that differ, so that some ratios are clipped on either side.
-    columns = (x, action, log_prob + 0.3 * rows(64, seed=4), rows(64, seed=5), value + rows(64))
+    old_log_prob = log_prob + 0.3 * rows(64, seed=4)
+    old_value = value + 0.5 * rows(64, seed=6)  # some outside the range of values, some inside
+    columns = (x, action, old_log_prob, rows(64, seed=5), value + rows(64), old_value)
     for learner in learners:
         learner.begin(*columns)
     for step in range(6):
         index = np.random.default_rng(step).permutation(64)[:N]
-        reference, fast_terms = (learner.step(index, 0.2) for learner in learners)
+        reference, fast_terms = (learner.step(index, 0.2, 0.7) for learner in learners)
         close([float(t) for t in reference], fast_terms)
         assert 0 < fast_terms[-1] < 1  # some were clipped, some not
+    if settings.objective == "kl_penalty":
+        reference, found = (learner.divergence() for learner in learners)
+        assert reference > 1e-3
+        assert found == pytest.approx(reference, rel=1e-4)
     for a, b in zip(networks.parameters(), other.parameters(), strict=True):
         close(a.detach(), b.detach())
     same_state(*optimizers)
@@ -208,16 +217,16 @@ def test_a_loaded_state_is_taken_over(compose: Any, kind: Any) -> None:
         optimizer = kind(networks)
         return networks, optimizer, NumpyPPOLearner(networks, optimizer, settings)
 
-    columns = (rows(8, D), np.zeros(8, np.int64), rows(8), rows(8, seed=1), rows(8, seed=2))
+    columns = (rows(8, D), np.zeros(8, np.int64), *rows(4, 8))
     whole, _, learner = make()
     learner.begin(*columns)
     for _ in range(6):
-        learner.step(np.arange(8), 0.2)
+        learner.step(np.arange(8), 0.2, 1.0)
     halved, optimizer, learner = make()
     for _ in range(2):
         learner.begin(*columns)
         for _ in range(3):
-            learner.step(np.arange(8), 0.2)
+            learner.step(np.arange(8), 0.2, 1.0)
         saved = copy.deepcopy((halved.state_dict(), optimizer.state_dict()))
         halved, optimizer, learner = make()
         halved.load_state_dict(saved[0])
@@ -232,9 +241,9 @@ def test_numbers_that_are_none_are_not_applied(compose: Any) -> None:
     before = [p.clone() for p in networks.parameters()]
     bad = rows(8)
     bad[3] = np.nan
-    learner.begin(rows(8, D), np.zeros(8, np.int64), rows(8), rows(8), bad)
+    learner.begin(rows(8, D), np.zeros(8, np.int64), rows(8), rows(8), bad, rows(8))
     with pytest.raises(TrainingError, match=r"train/loss is nan; the update was not applied"):
-        learner.step(np.arange(8), 0.2)
+        learner.step(np.arange(8), 0.2, 1.0)
     assert all(torch.equal(a, b) for a, b in zip(before, networks.parameters(), strict=True))
 
 

@@ -124,7 +124,7 @@ register(
         target="rltrain.algos.ppo:PPO",
         doc="Proximal policy optimisation (Schulman et al. 2017)",
         observations=("Box", "Discrete"),
-        actions=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
 register(
@@ -135,7 +135,7 @@ register(
         target="rltrain.algos.a2c:A2C",
         doc="Advantage actor-critic (Mnih et al. 2016)",
         observations=("Box", "Discrete"),
-        actions=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
 register(
@@ -146,7 +146,7 @@ register(
         target="rltrain.algos.reinforce:REINFORCE",
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
         observations=("Box", "Discrete"),
-        actions=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
 register(
@@ -157,7 +157,7 @@ register(
         target="rltrain.algos.trpo:TRPO",
         doc="Trust region policy optimisation (Schulman et al. 2015)",
         observations=("Box", "Discrete"),
-        actions=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
 register(

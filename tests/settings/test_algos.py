@@ -180,13 +180,16 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
         )
 
 
+EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
+
+
 @pytest.mark.parametrize(
     ("name", "observations", "actions", "networks"),
     [
-        ("ppo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
-        ("a2c", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
-        ("reinforce", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
-        ("trpo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
+        ("ppo", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("a2c", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("reinforce", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("trpo", {"Box", "Discrete"}, EVERY_ACTION, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
     ],

@@ -18,6 +18,14 @@ torch.set_num_threads(1)
 # What makes a run of each algorithm small; one that is not named here runs as its YAML says.
 SMALL = {
     "ppo": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
+    "a2c": ["env.num_envs=3", "algo.n_steps=8"],
+    "reinforce": ["env.num_envs=3", "algo.n_steps=16", "algo.n_episodes=2"],
+    "trpo": [
+        "env.num_envs=3",
+        "algo.n_steps=16",
+        "algo.batch_size=16",
+        "algo.n_critic_updates=2",
+    ],
     "dqn": [
         "env.num_envs=2",
         "algo.learning_starts=20",

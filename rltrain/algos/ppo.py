@@ -13,25 +13,14 @@ import torch
 from torch import Tensor
 
 from rltrain import fast
-from rltrain.algos.base import (
-    Algorithm,
-    Metrics,
-    Parts,
-    Policy,
-    PolicyState,
-    descend,
-    means,
-    set_learning_rate,
-)
+from rltrain.algos.actor_critic import OnPolicy, named
+from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
-from rltrain.functional.returns import explained_variance, gae, running_returns
+from rltrain.functional.returns import explained_variance
 from rltrain.functional.schedules import scheduled
-from rltrain.functional.statistics import RunningMoments
-from rltrain.memory.rollout import Rollout
 from rltrain.networks.actor_critic import ActorCritic
-from rltrain.networks.inputs import Inputs
 from rltrain.settings.algos import PPOSettings
 
 METRICS = (
@@ -42,37 +31,6 @@ METRICS = (
     "approx_kl",
     "clip_fraction",
 )
-
-
-class PPOPolicy(Policy):
-    """Samples from the actor, or takes its mode."""
-
-    _state = ("networks", "inputs")
-
-    def __init__(self, settings: PPOSettings, parts: Parts) -> None:
-        self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
-        self.networks = ActorCritic(
-            parts.network, self.inputs.size, parts.action_space, settings.log_std_init
-        ).to(parts.device)
-        self.actor = fast.actor_critic(self.networks, parts.kernels)
-        self._action_shape = parts.action_space.shape or ()
-
-    def act(
-        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
-    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        x = self.inputs.array(obs)
-        extras = {}
-        if explore:
-            action, log_prob, value = self.actor.sample(x, self._noise(len(obs), rng))
-            extras = {"log_prob": log_prob, "value": value}
-        else:
-            action = self.actor.mode(x)
-        return action.reshape(len(obs), *self._action_shape), state, extras
-
-    def _noise(self, count: int, rng: np.random.Generator) -> Rows:
-        if self.networks.discrete:
-            return rng.random(count, np.float32)
-        return rng.standard_normal((count, self.networks.num_actions), np.float32)
 
 
 class PPOLearner:
@@ -88,133 +46,108 @@ class PPOLearner:
 
     def begin(self, *columns: Rows) -> None:
         """Takes the samples of an update: observations `[N, D]`, actions `[N]` or `[N, A]`,
-        old log-probabilities, advantages and value targets `[N]`."""
+        old log-probabilities, advantages, value targets and old values `[N]`."""
         self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
+        if self.settings.objective == "kl_penalty":
+            with torch.no_grad():  # copies, since the parameters of π are about to move
+                self._old = [p.clone() for p in self.networks.distribution(self._columns[0])]
 
-    def step(self, rows: Rows, clip_range: float) -> tuple[Tensor, ...]:
+    def step(self, rows: Rows, clip_range: float, kl_coef: float) -> tuple[Tensor, ...]:
         """One optimiser step on the samples `rows`; returns what `METRICS` names.
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        s, index = self.settings, torch.from_numpy(rows).to(self.device)
-        x, action, old_log_prob, advantage, target = (c[index] for c in self._columns)
-        log_prob, entropy = self.networks.evaluate(x, action)
-        log_ratio = log_prob - old_log_prob
+        s, index, head = self.settings, torch.from_numpy(rows).to(self.device), self.networks.head
+        x, action, old_log_prob, advantage, target, old_value = (c[index] for c in self._columns)
+        distribution = self.networks.distribution(x)
+        log_ratio = head.log_prob(distribution, action) - old_log_prob
         ratio = log_ratio.exp()
         if s.normalize_advantage:
             advantage = losses.normalize(advantage)
-        policy_loss = losses.clipped_surrogate(ratio, advantage, clip_range)
-        value_loss = losses.value_loss(self.networks.value(x), target)
-        entropy_loss = -entropy.mean()
+        if s.objective == "clip":
+            policy_loss = losses.clipped_surrogate(ratio, advantage, clip_range)
+        else:
+            old = tuple(p[index] if p.dim() > 1 else p for p in self._old)
+            kl = head.kl(old, distribution)
+            policy_loss = losses.penalized_surrogate(ratio, advantage, kl, kl_coef)
+        value = self.networks.value(x)
+        if s.clip_range_vf is None:
+            value_loss = losses.value_loss(value, target)
+        else:
+            value_loss = losses.clipped_value_loss(value, old_value, target, s.clip_range_vf)
+        entropy_loss = -head.entropy(distribution).mean()
         loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         with torch.no_grad():
-            kl = losses.approx_kl(log_ratio)
+            approx_kl = losses.approx_kl(log_ratio)
             clipped = ((ratio - 1).abs() > clip_range).float().mean()
-        terms = (loss, policy_loss, value_loss, entropy_loss, kl, clipped)
+        terms = (loss, policy_loss, value_loss, entropy_loss, approx_kl, clipped)
         return tuple(term.detach() for term in terms)
 
+    @torch.no_grad()
+    def divergence(self) -> float:
+        """The mean KL(old ‖ new) of the update so far (objective=kl_penalty)."""
+        new = self.networks.distribution(self._columns[0])
+        return self.networks.head.kl(tuple(self._old), new).mean().item()
 
-class PPO(Algorithm):
+
+class PPO(OnPolicy):
     """Rolls out, estimates advantages, and takes epochs of clipped minibatch steps.
 
-    The policy and the normaliser stay as they are during a rollout; both move at its end,
-    so that the old log-probabilities belong to the observations as the update sees them.
+    With objective=kl_penalty a penalty β KL(old ‖ new) takes the place of the clip.
     """
 
-    _state = ("policy", "memory", "optimizer", "rng", "returns_so_far", "return_moments")
+    _state = (*OnPolicy._state, "rng", "kl_coef")
+
+    settings: PPOSettings
 
     def __init__(self, settings: PPOSettings, parts: Parts) -> None:
-        self.settings = settings
-        self.horizon = settings.n_steps
-        self.policy: PPOPolicy = PPOPolicy(settings, parts)
-        self.memory: Rollout = Rollout(
-            settings.n_steps,
-            parts.num_envs,
-            parts.observation_space,
-            parts.action_space,
-            extras=("log_prob", "value"),
-        )
-        self.optimizer = parts.optimizer(self.policy.networks.parameters(), settings.learning_rate)
-        self.learner = fast.choose(
-            PPOLearner, parts.kernels, self.policy.networks, self.optimizer, settings
-        )
+        super().__init__(settings, parts)
+        networks = self.policy.networks
+        self.optimizer = parts.optimizer(networks.parameters(), settings.learning_rate)
+        self.learner = fast.choose(PPOLearner, parts.kernels, networks, self.optimizer, settings)
         self.rng = generator(parts.seed, "minibatches")
-        self.returns_so_far = np.zeros(parts.num_envs)
-        self.return_moments = RunningMoments(())
-
-    def end_episodes(self) -> None:
-        super().end_episodes()
-        if not self.memory.position:  # else the rollout's own flags will say so
-            self.returns_so_far[:] = 0
+        self.kl_coef = settings.kl_coef  # β
 
     def update(self, progress: Progress) -> Metrics:
-        s, rollout, networks = self.settings, self.memory, self.policy.networks
-        # Of the rollout's start: at its end the last update of a run would have a rate of 0.
-        fraction = progress.fraction_at(progress.steps - rollout.reward.size)
+        s, fraction = self.settings, self.begun_at(progress)
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
 
-        values = rollout.extras["value"]  # [T, B]
-        advantages = gae(
-            self._rewards(),
-            values,
-            self._next_values(),
-            rollout.terminated,
-            rollout.truncated,
-            s.gamma,
-            s.gae_lambda,
-        )
-        returns = advantages + values
-
-        obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
-        samples = len(obs)
-        action = rollout.action.reshape(samples, *(() if networks.discrete else (-1,)))
-        per_sample = (rollout.extras["log_prob"], advantages, returns)
-        self.learner.begin(
-            self.policy.inputs.array(obs), action, *(c.reshape(samples) for c in per_sample)
-        )
+        values = self.memory.extras["value"]  # [T, B]
+        advantages, returns = self.advantages()  # [T, B]
+        per_sample = (column.reshape(-1) for column in (advantages, returns, values))
+        self.learner.begin(*self.samples(), *per_sample)
         history: list[Any] = []
         for _ in range(s.n_epochs):
-            order = self.rng.permutation(len(obs))
+            order = self.rng.permutation(returns.size)
             first = len(history)
             for start in range(0, len(order), s.batch_size):
                 rows = order[start : start + s.batch_size]
-                history.append(self.learner.step(rows, clip_range))
+                history.append(self.learner.step(rows, clip_range, self.kl_coef))
             if s.target_kl is not None:
                 kls = [float(row[METRICS.index("approx_kl")]) for row in history[first:]]
                 if np.mean(kls) > 1.5 * s.target_kl:
                     break
 
-        self.policy.inputs.observe(obs)
-        rollout.rewind()
-        progress.updates += len(history)
-        metrics: dict[str, Any] = dict(
-            zip([f"train/{name}" for name in METRICS], means(history), strict=True)
-        )
-        return metrics | {
+        metrics = named(METRICS, means(history)) | {
             "train/explained_variance": explained_variance(values, returns),
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
+        if s.objective == "kl_penalty":
+            divergence = self.learner.divergence()
+            metrics |= {"train/kl": divergence, "train/kl_coef": self.kl_coef}
+            self.kl_coef = adapted(self.kl_coef, divergence, s.kl_coef_target)
+        self.end_rollout()
+        progress.updates += len(history)
+        return metrics
 
-    def _rewards(self) -> Rows:
-        """Rewards `[T, B]`, scaled by the deviation of the discounted return where asked for."""
-        rollout = self.memory
-        if not self.settings.normalize_reward:
-            return rollout.reward
-        ended = rollout.terminated | rollout.truncated
-        returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
-        self.return_moments.update(returns.reshape(-1))
-        return self.return_moments.scale(rollout.reward)
 
-    def _next_values(self) -> Rows:
-        """V `[T, B]` of each step's true successor."""
-        values = self.memory.extras["value"]
-        next_values = np.empty_like(values)
-        next_values[:-1] = values[1:]
-        obs, rows = self.memory.bootstraps()
-        next_values[rows] = self.policy.actor.value(self.policy.inputs.array(obs))
-        return next_values
+def adapted(kl_coef: float, divergence: float, target: float | None) -> float:
+    """β of the next update (section 4): halved or doubled where the KL missed its target."""
+    if target is None or target / 1.5 <= divergence <= target * 1.5:
+        return kl_coef
+    return kl_coef / 2 if divergence < target else kl_coef * 2

@@ -2,11 +2,13 @@
 
 An agent that fails one has a bug in what that one tests (after A. L. Jones, "Debugging RL,
 without the agonising pain"). Observations are a Box of one number, or with
-`discrete=True` a Discrete of two.
+`discrete=True` a Discrete of two. Actions are a Discrete, with `continuous=True` a Box of one
+number, or what `actions` names: a MultiDiscrete of 2 and 3 or a MultiBinary of 2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +16,10 @@ import numpy as np
 from gymnasium import spaces
 
 Obs = np.ndarray[Any, Any] | int
+_SEVERAL: dict[str, Callable[[], gym.Space[Any]]] = {
+    "MultiDiscrete": lambda: spaces.MultiDiscrete([2, 3]),
+    "MultiBinary": lambda: spaces.MultiBinary(2),
+}
 
 
 class Probe(gym.Env[Any, Any]):
@@ -21,14 +27,16 @@ class Probe(gym.Env[Any, Any]):
 
     num_actions = 1
 
-    def __init__(self, discrete: bool = False, continuous: bool = False) -> None:
+    def __init__(self, discrete: bool = False, continuous: bool = False, actions: str = "") -> None:
         self.discrete = discrete
         self.observation_space = (
             spaces.Discrete(2) if discrete else spaces.Box(-1, 1, (1,), np.float32)
         )
-        self.action_space = (
-            spaces.Box(-1, 1, (1,), np.float32) if continuous else spaces.Discrete(self.num_actions)
-        )
+        self.action_space: gym.Space[Any] = spaces.Discrete(self.num_actions)
+        if continuous:
+            self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        elif actions:
+            self.action_space = _SEVERAL[actions]()
         self.bit = 0
 
     def reset(
@@ -47,6 +55,11 @@ class Probe(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
         return self.observe(), 1.0, True, False, {}
+
+
+def agreement(action: Any, best: tuple[int, int]) -> float:
+    """1 where both components are the best, −1 where neither is."""
+    return float(np.mean(np.where(np.asarray(action) == best, 1.0, -1.0)))
 
 
 class OneStep(Probe):
@@ -74,26 +87,40 @@ class TwoSteps(Probe):
 
 
 class BestAction(Probe):
-    """Reward 1 for action 1 and −1 for 0 (continuous: 1 − (a − .5)²): the policy moves."""
+    """Reward 1 for action 1 and −1 for 0 (continuous: 1 − (a − .5)²): the policy moves.
+
+    Of several components the best are (1, 2), or (1, 0) of a MultiBinary.
+    """
 
     num_actions = 2
 
     def step(self, action: Any) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
         if isinstance(self.action_space, spaces.Box):
             reward = 1 - (float(action[0]) - 0.5) ** 2
+        elif isinstance(self.action_space, spaces.MultiDiscrete):
+            reward = agreement(action, (1, 2))
+        elif isinstance(self.action_space, spaces.MultiBinary):
+            reward = agreement(action, (1, 0))
         else:
             reward = float(2 * int(action) - 1)
         return self.observe(), reward, True, False, {}
 
 
 class ObservedAction(ObservedValue):
-    """Reward 1 where the action is the bit, else −1: policy and observation together."""
+    """Reward 1 where the action is the bit, else −1: policy and observation together.
+
+    Of several components the best are (bit, 2 bit), or (bit, 1 − bit) of a MultiBinary.
+    """
 
     num_actions = 2
 
     def step(self, action: Any) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
         if isinstance(self.action_space, spaces.Box):
             reward = 1 - (float(action[0]) - (self.bit - 0.5)) ** 2
+        elif isinstance(self.action_space, spaces.MultiDiscrete):
+            reward = agreement(action, (self.bit, 2 * self.bit))
+        elif isinstance(self.action_space, spaces.MultiBinary):
+            reward = agreement(action, (self.bit, 1 - self.bit))
         else:
             reward = 1.0 if int(action) == self.bit else -1.0
         return self.observe(), reward, True, False, {}
@@ -102,8 +129,14 @@ class ObservedAction(ObservedValue):
 class TruncatedChain(Probe):
     """Reward 1 for ever, truncated after `length` steps: V = 1 / (1 − γ), not a finite sum."""
 
-    def __init__(self, discrete: bool = False, continuous: bool = False, length: int = 5) -> None:
-        super().__init__(discrete, continuous)
+    def __init__(
+        self,
+        discrete: bool = False,
+        continuous: bool = False,
+        actions: str = "",
+        length: int = 5,
+    ) -> None:
+        super().__init__(discrete, continuous, actions)
         self.length = length
         self.left = length
 

@@ -52,7 +52,7 @@ class VectorEnv:
     """B environments, each with a seed of its own, reset as soon as its episode ends.
 
     The reset belongs to the step that ended the episode: there is no row in between.
-    Discrete actions and observations are counted from 0 whatever the space's start, and
+    Discrete and MultiDiscrete are counted from 0 whatever the space's start, and
     actions of a Box are clipped to its bounds here, so that a policy need not know them.
     `first` is the number of the first of them, where others are stepped elsewhere.
 
@@ -84,7 +84,8 @@ class VectorEnv:
         self._box = isinstance(self.observation_space, spaces.Box)
         self._floats = self._dtype.kind == "f"
         self._start = int(getattr(self.observation_space, "start", 0))
-        self._first_action = int(getattr(self.action_space, "start", 0))
+        self._first_action = np.asarray(getattr(self.action_space, "start", 0))
+        self._counts_from_0 = not self._first_action.any()
         self._action_shape = (num_envs, *(self.action_space.shape or ()))
         self.returns = np.zeros(num_envs)
         self.lengths = np.zeros(num_envs, np.int64)
@@ -181,7 +182,10 @@ class VectorEnv:
         if isinstance(space, spaces.Box):
             clipped = np.minimum(np.maximum(actions, space.low), space.high)
             return list(clipped.astype(space.dtype, copy=False))
-        return list(actions + self._first_action if self._first_action else actions)
+        shifted = actions if self._counts_from_0 else actions + self._first_action
+        if isinstance(space, spaces.Discrete):
+            return list(shifted)
+        return list(shifted.astype(space.dtype, copy=False))
 
     def _checked(self, obs: Any, i: int) -> Any:
         if self._box:

@@ -15,16 +15,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
-from rltrain.fast.adam import can_share
+from rltrain.fast.actor_critic import (
+    HEADS,
+    NumpyActorCritic,
+    NumpyPolicyGradientLearner,
+    NumpyPPOLearner,
+)
 from rltrain.fast.mlp import linear_layers
+from rltrain.fast.optimizers import can_share
 from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork, dueling_layers
-from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.actor_critic import ActorCritic, Zero
 
 Rows = NDArray[Any]
 
 _LEARNERS: dict[str, Callable[..., Any]] = {
     "PPOLearner": NumpyPPOLearner,
+    "PolicyGradientLearner": NumpyPolicyGradientLearner,
     "DQNLearner": NumpyDQNLearner,
 }
 
@@ -69,7 +75,7 @@ class TorchActor:
 
 def actor_critic(networks: ActorCritic, kernels: str) -> Actor:
     """What acts for an actor-critic."""
-    if kernels == "numpy" and _known(networks.actor) and _known(networks.critic):
+    if kernels == "numpy" and _fits(networks):
         return NumpyActorCritic(networks)
     return TorchActor(networks)
 
@@ -91,18 +97,18 @@ def q_network(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
 def choose(reference: type, kernels: str, *arguments: Any) -> Any:
     """The learner of a class: its counterpart in NumPy where there is one that fits."""
     networks = [a for a in arguments if isinstance(a, nn.Module)]
-    chains = [c for n in networks for c in (_chains(n))]
     optimizers = [a for a in arguments if isinstance(a, torch.optim.Optimizer)]
-    fits = all(map(_known, chains)) and all(map(can_share, optimizers))
+    fits = all(map(_fits, networks)) and all(map(can_share, optimizers))
     if kernels == "numpy" and fits and reference.__name__ in _LEARNERS:
         return _LEARNERS[reference.__name__](*arguments)
     return reference(*arguments)
 
 
-def _chains(network: nn.Module) -> list[nn.Module]:
-    if isinstance(network, ActorCritic):
-        return [network.actor, network.critic]
-    return [network]
+def _fits(network: nn.Module) -> bool:
+    if not isinstance(network, ActorCritic):
+        return _known(network)
+    critic = isinstance(network.critic, Zero) or _known(network.critic)
+    return isinstance(network.head, HEADS) and _known(network.actor) and critic
 
 
 def _known(module: nn.Module) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rltrain.fast.adam import FlatAdam
 from rltrain.fast.mlp import FlatParameters, Floats, Layers, NumpyMLP, flatten, linear_layers
+from rltrain.fast.optimizers import flat_optimizer
 from rltrain.functional.td import one_step_target
 from rltrain.networks.q_network import Dueling
 from rltrain.settings.algos import DQNSettings
@@ -79,12 +79,12 @@ class NumpyDQNLearner:
         self.settings = settings
         self.flat = flatten(network)
         self.flat_target = flatten(target)
-        self.adam = FlatAdam(optimizer, self.flat)
+        self.optimizer = flat_optimizer(optimizer, self.flat)
         self.online = NumpyQNetwork(network)
         self.target = NumpyQNetwork(target)
 
     def begin(self) -> None:
-        self.adam.bind()
+        self.optimizer.bind()
 
     def step(
         self,
@@ -114,7 +114,7 @@ class NumpyDQNLearner:
         gradient = np.zeros_like(q_values)
         gradient[index, action] = weighted / len(x)
         self.online.layers.backward(gradient)
-        self.adam.descend(loss, "train/loss", self.settings.max_grad_norm)
+        self.optimizer.descend(loss, "train/loss", self.settings.max_grad_norm)
         errors = None if weight is None else np.abs(error)
         return loss, float(np.add.reduce(value)) / len(x), errors
 

@@ -1,6 +1,6 @@
 """Probability distributions over actions, as functions of their parameters.
 
-Legend: N samples, A actions (Categorical) or action dimensions (Gaussian).
+Legend: N samples, A actions (Categorical) or action dimensions (Gaussian, Bernoulli).
 The noise comes from outside, so that whoever acts owns the random stream.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -38,8 +40,7 @@ def gaussian_sample(mean: Tensor, log_std: Tensor, normal: Tensor) -> Tensor:
 
 def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """log N(a; mean, σ²) `[N]`, summed over independent dimensions."""
-    if mean.shape != action.shape:
-        raise ValueError(f"shapes differ: {tuple(mean.shape)}, {tuple(action.shape)}")
+    _check_same_shape(mean, action)
     z = (action - mean) * (-log_std).exp()
     return -(0.5 * z.square() + log_std + 0.5 * _LOG_2PI).sum(-1)
 
@@ -47,3 +48,49 @@ def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
 def gaussian_entropy(log_std: Tensor) -> Tensor:
     """H of an independent Gaussian, summed over dimensions, in nats."""
     return (log_std + 0.5 * (1 + _LOG_2PI)).sum(-1)
+
+
+def categorical_kl(old: Tensor, new: Tensor) -> Tensor:
+    """KL(old ‖ new) `[N]` of normalised log-probabilities `[N, A]`, in nats."""
+    _check_same_shape(old, new)
+    return (old.exp() * (old - new)).sum(-1)
+
+
+def gaussian_kl(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """KL(old ‖ new) `[N]` of independent Gaussians `[N, A]`, summed over dimensions.
+
+    log σ − log σ_old + (σ_old² + (μ_old − μ)²) / 2σ² − ½
+    """
+    _check_same_shape(old_mean, mean)
+    moment = (2 * old_log_std).exp() + (old_mean - mean).square()
+    return (log_std - old_log_std + 0.5 * moment * (-2 * log_std).exp() - 0.5).sum(-1)
+
+
+def bernoulli_sample(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Actions `[N, A]` of zeros and ones: 1 where `uniform` in [0, 1) is below σ(logit)."""
+    return (uniform < logits.sigmoid()).long()
+
+
+def bernoulli_log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """log π(a) `[N]` of independent coins `[N, A]`: log σ(l) for 1 and log σ(−l) for 0."""
+    _check_same_shape(logits, action)
+    return functional.logsigmoid(torch.where(action > 0, logits, -logits)).sum(-1)
+
+
+def bernoulli_entropy(logits: Tensor) -> Tensor:
+    """H `[N]` of independent coins `[N, A]`, in nats: −p log p − (1 − p) log (1 − p) summed."""
+    on, off = functional.logsigmoid(logits), functional.logsigmoid(-logits)
+    return -(on.exp() * on + off.exp() * off).sum(-1)
+
+
+def bernoulli_kl(old: Tensor, new: Tensor) -> Tensor:
+    """KL(old ‖ new) `[N]` of independent coins with logits `[N, A]`, in nats."""
+    _check_same_shape(old, new)
+    on, off = functional.logsigmoid(old), functional.logsigmoid(-old)
+    new_on, new_off = functional.logsigmoid(new), functional.logsigmoid(-new)
+    return (on.exp() * (on - new_on) + off.exp() * (off - new_off)).sum(-1)
+
+
+def _check_same_shape(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {tuple(a.shape)}, {tuple(b.shape)}")

@@ -90,3 +90,22 @@ def lambda_returns(
         running = rewards[t] + discount[t] * mixed
         returns[t] = running
     return returns
+
+
+def monte_carlo(
+    rewards: Array, final_values: Array, terminated: Flags, truncated: Flags, gamma: float
+) -> Array:
+    """Discounted returns `[T, B]` to the end of each episode (Sutton & Barto 2018, eq. 3.8).
+
+        G_t = r_t + γ G_{t+1};   the last of an episode: r_t, and γ V(s_{t+1}) if truncated
+
+    `final_values[t]` counts where step t was truncated and not terminated. Rows after an
+    environment's last ended step belong to no whole episode and mean nothing.
+    """
+    returns = np.empty_like(rewards)
+    running = np.zeros_like(rewards[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        running = np.where(truncated[t], final_values[t], running)
+        running = rewards[t] + gamma * np.where(terminated[t], 0, running)
+        returns[t] = running
+    return returns

@@ -47,3 +47,11 @@ class RunningMoments(Stateful):
     def scale(self, x: NDArray[np.floating], clip: float = 10.0) -> NDArray[np.float32]:
         """x / σ, clipped to ±`clip`: for rewards, whose sign and zero must stay."""
         return np.clip(x / np.sqrt(self.var + 1e-8), -clip, clip).astype(np.float32)
+
+
+def standardized(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    """`x` `[N]` with mean 0 and standard deviation 1; one sample alone is left as it is."""
+    if len(x) < 2:
+        return x
+    scaled: NDArray[np.floating] = (x - x.mean()) / (x.std(ddof=1) + 1e-8)
+    return scaled

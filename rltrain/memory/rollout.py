@@ -14,6 +14,11 @@ from rltrain.core.state import Stateful
 from rltrain.core.types import Rows, Transition, any_of
 
 
+def action_dtype(space: Space) -> type[np.generic]:
+    """The dtype of actions as policies draw them: a continuous one is kept before clipping."""
+    return np.float32 if isinstance(space, spaces.Box) else np.int64
+
+
 class Rollout(Stateful):
     """T steps of B environments, written in place and rewound after each update.
 
@@ -43,10 +48,8 @@ class Rollout(Stateful):
     ) -> None:
         size = (num_steps, num_envs)
         obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
-        discrete = isinstance(action_space, spaces.Discrete)
         self.obs: Rows = np.zeros((*size, *obs_shape), dtype_of(observation_space))
-        # A continuous action is kept as the policy drew it, before clipping.
-        self.action: Rows = np.zeros((*size, *action_shape), np.int64 if discrete else np.float32)
+        self.action: Rows = np.zeros((*size, *action_shape), action_dtype(action_space))
         self.reward = np.zeros(size, np.float32)
         self.terminated = np.zeros(size, np.bool_)
         self.truncated = np.zeros(size, np.bool_)

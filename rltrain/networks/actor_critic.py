@@ -1,6 +1,6 @@
 """A policy and a value function.
 
-Legend: N samples, D numbers of an observation, A actions or action dimensions.
+Legend: N samples, D numbers of an observation, A outputs of the policy's network.
 """
 
 from __future__ import annotations
@@ -8,20 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from gymnasium import Space, spaces
+from gymnasium import Space
 from torch import Tensor, nn
 
-from rltrain.core.spaces import size_of
-from rltrain.functional import distributions as dist
+from rltrain.networks.heads import Categorical, Gaussian, Parameters, head_of
 from rltrain.networks.mlp import with_head
+
+
+class Zero(nn.Module):
+    """The value function of a method that has none: 0 everywhere, without parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(len(x), 1)
 
 
 class ActorCritic(nn.Module):
     """A policy and a value function with a body each.
 
-    The policy is a Categorical for Discrete actions, and for a Box a Gaussian whose σ does
-    not depend on the observation.
+    The head that fits the action space says what the policy's output means; for a Box it
+    is a Gaussian whose σ does not depend on the observation. Without `critic` V is 0.
     """
+
+    log_std: nn.Parameter | None  # of a Gaussian
 
     def __init__(
         self,
@@ -29,14 +37,26 @@ class ActorCritic(nn.Module):
         in_features: int,
         action_space: Space,
         log_std: float,
+        critic: bool = True,
     ) -> None:
         super().__init__()
-        self.discrete = isinstance(action_space, spaces.Discrete)
-        self.num_actions = size_of(action_space)
+        self.head = head_of(action_space)
+        self.discrete = isinstance(self.head, Categorical)
+        self.num_actions = self.head.outputs
         self.actor = with_head(network(in_features), self.num_actions, gain=0.01)
-        self.critic = with_head(network(in_features), 1, gain=1.0)
-        if not self.discrete:
-            self.log_std = nn.Parameter(torch.full((self.num_actions,), log_std))
+        self.critic = with_head(network(in_features), 1, gain=1.0) if critic else Zero()
+        gaussian = isinstance(self.head, Gaussian)
+        first = nn.Parameter(torch.full((self.num_actions,), log_std)) if gaussian else None
+        self.register_parameter("log_std", first)
+
+    def policy_parameters(self) -> list[nn.Parameter]:
+        """Those that π depends on."""
+        own = [] if self.log_std is None else [self.log_std]
+        return [*own, *self.actor.parameters()]
+
+    def distribution(self, x: Tensor) -> Parameters:
+        """The parameters of π(·|s), of `x` `[N, D]`."""
+        return self.head.parameters(self.actor(x), self.log_std)
 
     def value(self, x: Tensor) -> Tensor:
         """V(s) `[N]` of `x` `[N, D]`."""
@@ -44,28 +64,16 @@ class ActorCritic(nn.Module):
         return value.squeeze(-1)
 
     def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions `[N]` or `[N, A]`, and their log-probabilities `[N]`.
-
-        `noise` is uniform in [0, 1) `[N]` for a Categorical, standard normal `[N, A]` else.
-        """
-        output = self.actor(x)
-        if self.discrete:
-            log_probs = output.log_softmax(-1)
-            action = dist.categorical_sample(log_probs, noise)
-            return action, dist.categorical_log_prob(log_probs, action)
-        action = dist.gaussian_sample(output, self.log_std, noise)
-        return action, dist.gaussian_log_prob(output, self.log_std, action)
+        """Actions `[N]` or `[N, K]` out of the head's `noise`, and their log π(a|s) `[N]`."""
+        distribution = self.distribution(x)
+        action = self.head.sample(distribution, noise)
+        return action, self.head.log_prob(distribution, action)
 
     def mode(self, x: Tensor) -> Tensor:
         """The likeliest actions."""
-        output: Tensor = self.actor(x)
-        return output.argmax(-1) if self.discrete else output
+        return self.head.mode(self.distribution(x))
 
     def evaluate(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a|s) `[N]` and the entropy of π(·|s) `[N]` (one number for a Gaussian)."""
-        output = self.actor(x)
-        if self.discrete:
-            log_probs = output.log_softmax(-1)
-            return dist.categorical_log_prob(log_probs, action), dist.categorical_entropy(log_probs)
-        log_prob = dist.gaussian_log_prob(output, self.log_std, action)
-        return log_prob, dist.gaussian_entropy(self.log_std)
+        distribution = self.distribution(x)
+        return self.head.log_prob(distribution, action), self.head.entropy(distribution)

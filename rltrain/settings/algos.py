@@ -13,25 +13,82 @@ Schedule = Literal["constant", "linear"]
 
 
 @dataclass(frozen=True)
-class PPOSettings:
+class OnPolicySettings:
+    """What methods that learn from rollouts judged by a critic have in common."""
+
     name: str = key("Registry name.")
     n_steps: int = key("Steps of each environment in a rollout.", min=1)
-    batch_size: int = key("Samples in a minibatch.", min=1)
-    n_epochs: int = key("Passes over each rollout.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
     learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     gae_lambda: float = key("λ of generalised advantage estimation.", min=0, max=1)
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+    normalize_reward: bool = key("Scale rewards by the running deviation of returns.")
+    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
+
+
+@dataclass(frozen=True)
+class PPOSettings(OnPolicySettings):
+    batch_size: int = key("Samples in a minibatch.", min=1)
+    n_epochs: int = key("Passes over each rollout.", min=1)
+    objective: Literal["clip", "kl_penalty"] = key(
+        "What holds a step back: clipping, or a penalty."
+    )
     clip_range: float = key("ε of the clipped surrogate objective.", above=0)
     clip_range_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    clip_range_vf: float | None = key(
+        "The value stays this close to the old one; null: free.", above=0
+    )
+    kl_coef: float = key("First β of objective=kl_penalty.", above=0)
+    kl_coef_target: float | None = key(
+        "KL of an update that β is doubled or halved for; null keeps β.", above=0
+    )
     ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise advantages in each minibatch.")
     target_kl: float | None = key("Stop a rollout's epochs past 1.5 times this KL.", above=0)
+
+
+@dataclass(frozen=True)
+class A2CSettings(OnPolicySettings):
+    ent_coef: float = key("Weight of the entropy bonus.", min=0)
+    vf_coef: float = key("Weight of the value loss.", min=0)
+    max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
+    normalize_advantage: bool = key("Normalise the advantages of each rollout.")
+
+
+@dataclass(frozen=True)
+class REINFORCESettings:
+    name: str = key("Registry name.")
+    n_steps: int = key("Steps of each environment between looks for finished episodes.", min=1)
+    n_episodes: int = key("Finished episodes that an update waits for.", min=1)
+    learning_rate: float = key("Step size of the optimiser.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    gamma: float = key("Discount factor.", min=0, max=1)
+    baseline: bool = key("Learn V(s) and subtract it from returns; false has no critic.")
+    normalize_returns: Literal["none", "center", "standardize"] = key(
+        "What an update's returns less the baseline are freed of: mean, or mean and deviation."
+    )
+    ent_coef: float = key("Weight of the entropy bonus.", min=0)
+    vf_coef: float = key("Weight of the baseline's loss.", min=0)
+    max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
-    normalize_reward: bool = key("Scale rewards by the running deviation of returns.")
     log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
+
+
+@dataclass(frozen=True)
+class TRPOSettings(OnPolicySettings):
+    normalize_advantage: bool = key("Normalise the advantages of each rollout.")
+    target_kl: float = key("δ: the mean KL that a step may not exceed.", above=0)
+    cg_max_steps: int = key("Iterations of conjugate gradient.", min=1)
+    cg_damping: float = key("Added to the diagonal of the Fisher matrix.", min=0)
+    line_search_max_iter: int = key("Steps that are tried before the policy stays.", min=1)
+    line_search_shrinking_factor: float = key(
+        "Length of a tried step, in that of the one before.", above=0, below=1
+    )
+    n_critic_updates: int = key("Passes of the critic over each rollout.", min=1)
+    batch_size: int = key("Samples in a minibatch of the critic.", min=1)
 
 
 @dataclass(frozen=True)
@@ -105,7 +162,40 @@ register(
         target="rltrain.algos.ppo:PPO",
         doc="Proximal policy optimisation (Schulman et al. 2017)",
         observations=("Box", "Discrete"),
-        actions=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="a2c",
+        settings=A2CSettings,
+        target="rltrain.algos.a2c:A2C",
+        doc="Advantage actor-critic (Mnih et al. 2016)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="reinforce",
+        settings=REINFORCESettings,
+        target="rltrain.algos.reinforce:REINFORCE",
+        doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="trpo",
+        settings=TRPOSettings,
+        target="rltrain.algos.trpo:TRPO",
+        doc="Trust region policy optimisation (Schulman et al. 2015)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
 register(

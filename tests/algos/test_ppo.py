@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rltrain.algos.ppo import adapted
 from rltrain.core.types import Progress
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
@@ -145,3 +146,73 @@ def test_the_gaussian_stores_what_it_drew_and_the_environment_sees_it_clipped(
     sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
     assert np.abs(algorithm.memory.action).max() > 2
     assert np.abs(np.array(seen)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("divergence", "expected"),
+    # Target .01: kept from .0067 to .015, halved below, doubled above (section 4).
+    [(0.006, 0.5), (0.007, 1.0), (0.01, 1.0), (0.0149, 1.0), (0.0151, 2.0)],
+)
+def test_the_penalty_follows_its_target(divergence: float, expected: float) -> None:
+    assert adapted(1.0, divergence, 0.01) == expected
+    assert adapted(1.0, divergence, None) == 1.0
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_a_penalty_holds_the_policy_near(compose: Any, env: str, kernels: str) -> None:
+    """β grows until the KL of an update is near its target; a fixed small one does not hold."""
+    found = {}
+    for target in ("0.003", "null"):
+        algorithm, sampler = build(
+            compose,
+            f"env={env}",
+            f"kernels={kernels}",
+            "algo.objective=kl_penalty",
+            "algo.kl_coef=0.01",
+            f"algo.kl_coef_target={target}",
+            "algo.learning_rate=0.003",
+            "algo.n_epochs=10",
+        )
+        progress, kls = Progress(10_000), []
+        for _ in range(40):
+            sampler.collect(algorithm.horizon, progress, lambda: False)
+            metrics = algorithm.update(progress)
+            kls.append(float(metrics["train/kl"]))
+        found[target] = float(np.mean(kls[-10:])), algorithm.kl_coef
+    assert found["null"][1] == 0.01
+    assert found["0.003"][1] > 0.01
+    assert found["0.003"][0] < 0.015
+    assert found["null"][0] > 2 * found["0.003"][0]
+
+
+def test_the_penalty_is_part_of_the_state(compose: Any) -> None:
+    algorithm, _ = build(compose, "algo.objective=kl_penalty")
+    algorithm.kl_coef = 8.0
+    other, _ = build(compose, "algo.objective=kl_penalty")
+    other.load_state_dict(algorithm.state_dict())
+    assert other.kl_coef == 8.0
+
+
+@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+def test_a_value_may_move_no_further_than_its_range(compose: Any, kernels: str) -> None:
+    """A target far off pulls V to the end of the range and, without momentum, little further."""
+    found = {}
+    for limit in ("0.2", "null"):
+        algorithm, sampler = build(
+            compose,
+            f"kernels={kernels}",
+            f"algo.clip_range_vf={limit}",
+            "algo.n_epochs=60",
+            "algo.batch_size=1000",
+            "algo.normalize_reward=false",
+            "algo.learning_rate=0.0005",
+            "optimizer=rmsprop",
+        )
+        sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
+        inputs, _, _ = algorithm.samples()
+        before = algorithm.memory.extras["value"].reshape(-1).copy()
+        algorithm.update(Progress(1000))
+        found[limit] = float((algorithm.policy.actor.value(inputs) - before).mean())
+    assert 0.15 < found["0.2"] < 0.4
+    assert found["null"] > 1

@@ -43,8 +43,17 @@ def start_at(probe: Probe, bit: int) -> Any:
 
 
 @pytest.mark.parametrize("name", PROBES)
-@pytest.mark.parametrize("kwargs", [{}, {"discrete": True}, {"continuous": True}])
-def test_a_probe_keeps_the_rules_of_an_environment(name: str, kwargs: dict[str, bool]) -> None:
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"discrete": True},
+        {"continuous": True},
+        {"actions": "MultiDiscrete"},
+        {"actions": "MultiBinary"},
+    ],
+)
+def test_a_probe_keeps_the_rules_of_an_environment(name: str, kwargs: dict[str, Any]) -> None:
     env = gym.make(f"rltrain/{name}-v0", disable_env_checker=True, **kwargs).unwrapped
     assert type(env) is PROBES[name]
     with warnings.catch_warnings():
@@ -53,7 +62,30 @@ def test_a_probe_keeps_the_rules_of_an_environment(name: str, kwargs: dict[str, 
     assert isinstance(
         env.observation_space, spaces.Discrete if kwargs.get("discrete") else spaces.Box
     )
-    assert isinstance(env.action_space, spaces.Box if kwargs.get("continuous") else spaces.Discrete)
+    kind = kwargs.get("actions", "Box" if kwargs.get("continuous") else "Discrete")
+    assert type(env.action_space).__name__ == kind
+
+
+@pytest.mark.parametrize(
+    ("actions", "best", "of_bit"),
+    [("MultiDiscrete", (1, 2), [(0, 0), (1, 2)]), ("MultiBinary", (1, 0), [(0, 1), (1, 0)])],
+)
+def test_the_best_of_several_components(
+    actions: str, best: tuple[int, int], of_bit: list[tuple[int, int]]
+) -> None:
+    def reward(probe: Probe, action: tuple[int, ...]) -> float:
+        return probe.step(np.array(action))[1]
+
+    probe = BestAction(actions=actions)
+    probe.reset()
+    assert reward(probe, best) == 1
+    assert reward(probe, (best[0], 1)) == 0
+    assert reward(probe, (0, 1)) == -1
+    probe = ObservedAction(actions=actions)
+    for bit, right in enumerate(of_bit):
+        start_at(probe, bit)
+        assert reward(probe, right) == 1
+        assert reward(probe, (1 - right[0], right[1])) == 0
 
 
 @DISCRETE

@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from rltrain.core.errors import EnvError
 from rltrain.core.seeding import derive
@@ -209,6 +210,33 @@ def test_discrete_actions_and_observations_are_counted_from_0(start: int) -> Non
     assert step.obs.tolist() == [0, 2]
     assert toys[0].actions == [start, start + 1]
     assert toys[1].actions == [start + 2, start]
+
+
+@pytest.mark.parametrize(
+    ("space", "drawn", "taken"),
+    [
+        (spaces.MultiDiscrete([2, 3]), [1, 2], [1, 2]),
+        (spaces.MultiDiscrete([2, 3], start=[5, -1]), [1, 2], [6, 1]),
+        (
+            spaces.MultiDiscrete([[2, 3], [4, 5]], dtype=np.int32),
+            [[1, 2], [3, 4]],
+            [[1, 2], [3, 4]],
+        ),
+        (spaces.MultiBinary(3), [1, 0, 1], [1, 0, 1]),
+    ],
+)
+def test_actions_of_several_components_are_the_spaces_own(
+    space: Any, drawn: list[Any], taken: list[Any]
+) -> None:
+    toy = Toy(3)
+    toy.action_space = space
+    envs = side_by_side(toy)
+    envs.restart()
+    envs.step(np.array([drawn]))
+    (action,) = toy.actions
+    assert space.contains(action)
+    assert action.dtype == space.dtype
+    assert action.tolist() == taken
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,15 @@ from gymnasium import spaces
 from torch import nn
 
 from rltrain import fast
+from rltrain.algos.actor_critic import PolicyGradientLearner
 from rltrain.algos.dqn import DQNLearner
 from rltrain.algos.ppo import PPOLearner
 from rltrain.core.errors import TrainingError
-from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
+from rltrain.fast.actor_critic import (
+    NumpyActorCritic,
+    NumpyPolicyGradientLearner,
+    NumpyPPOLearner,
+)
 from rltrain.fast.mlp import NumpyMLP, flatten, linear_layers
 from rltrain.fast.q_network import NumpyDQNLearner, dueling_layers
 from rltrain.networks.actor_critic import ActorCritic
@@ -43,6 +48,10 @@ def close(a: Any, b: Any) -> None:
 
 def adam(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.Adam(module.parameters(), lr=1e-2, betas=(0.8, 0.95), eps=1e-5)
+
+
+def rmsprop(module: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr=1e-2, alpha=0.9, eps=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -89,6 +98,9 @@ def ppo_settings(compose: Any, *overrides: str) -> Any:
         [],
         ["algo.ent_coef=0.1", "algo.normalize_advantage=false"],
         ["algo.max_grad_norm=0.01", "algo.vf_coef=1.5"],
+        ["algo.clip_range_vf=0.5"],
+        ["algo.objective=kl_penalty"],
+        ["algo.objective=kl_penalty", "algo.ent_coef=0.1", "algo.normalize_advantage=false"],
     ],
 )
 def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
@@ -107,14 +119,20 @@ def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
         noise = np.random.default_rng(3).random(64, np.float32)
     action, log_prob, value = fast.TorchActor(networks).sample(x, noise)
     # Old log-probabilities that differ, so that some ratios are clipped on either side.
-    columns = (x, action, log_prob + 0.3 * rows(64, seed=4), rows(64, seed=5), value + rows(64))
+    old_log_prob = log_prob + 0.3 * rows(64, seed=4)
+    old_value = value + 0.5 * rows(64, seed=6)  # some outside the range of values, some inside
+    columns = (x, action, old_log_prob, rows(64, seed=5), value + rows(64), old_value)
     for learner in learners:
         learner.begin(*columns)
     for step in range(6):
         index = np.random.default_rng(step).permutation(64)[:N]
-        reference, fast_terms = (learner.step(index, 0.2) for learner in learners)
+        reference, fast_terms = (learner.step(index, 0.2, 0.7) for learner in learners)
         close([float(t) for t in reference], fast_terms)
         assert 0 < fast_terms[-1] < 1  # some were clipped, some not
+    if settings.objective == "kl_penalty":
+        reference, found = (learner.divergence() for learner in learners)
+        assert reference > 1e-3
+        assert found == pytest.approx(reference, rel=1e-4)
     for a, b in zip(networks.parameters(), other.parameters(), strict=True):
         close(a.detach(), b.detach())
     same_state(*optimizers)
@@ -124,8 +142,37 @@ def same_state(a: torch.optim.Optimizer, b: torch.optim.Optimizer) -> None:
     one, two = a.state_dict()["state"], b.state_dict()["state"]
     assert one.keys() == two.keys()
     for index in one:
-        for name in ("step", "exp_avg", "exp_avg_sq"):
+        assert one[index].keys() == two[index].keys()
+        for name in one[index]:
             close(one[index][name], two[index][name])
+
+
+@pytest.mark.parametrize("critic", [True, False])
+@pytest.mark.parametrize("optimizer", [adam, rmsprop])
+@pytest.mark.parametrize("kind", ACTIONS)
+def test_policy_gradient_steps(compose: Any, kind: str, optimizer: Any, critic: bool) -> None:
+    torch.manual_seed(0)
+    networks = ActorCritic(body("tanh"), D, ACTIONS[kind], -0.5, critic)
+    nn.init.normal_(networks.actor[1].weight, std=0.5)
+    other = copy.deepcopy(networks)
+    optimizers = optimizer(networks), optimizer(other)
+    settings = ppo_settings(compose, "algo=a2c", "algo.ent_coef=0.1", "algo.vf_coef=1.5")
+    learners = (
+        PolicyGradientLearner(networks, optimizers[0], settings),
+        NumpyPolicyGradientLearner(other, optimizers[1], settings),
+    )
+    noise = networks.head.noise(N, np.random.default_rng(3))
+    for learner in learners:
+        learner.begin()
+    for step in range(6):
+        x = rows(N, D, seed=step)
+        action, _, _ = fast.TorchActor(networks).sample(x, noise)
+        columns = (x, action, rows(N, seed=step + 50), rows(N, seed=step + 100))
+        reference, fast_terms = (learner.step(*columns) for learner in learners)
+        close([float(t) for t in reference], fast_terms)
+    for a, b in zip(networks.parameters(), other.parameters(), strict=True):
+        close(a.detach(), b.detach())
+    same_state(*optimizers)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -178,26 +225,27 @@ def test_dqn_steps(
     same_state(*optimizers)
 
 
-def test_a_loaded_state_is_taken_over(compose: Any) -> None:
+@pytest.mark.parametrize("kind", [adam, rmsprop])
+def test_a_loaded_state_is_taken_over(compose: Any, kind: Any) -> None:
     """Three steps, a save and a load into fresh objects, three more: as six in one go."""
     settings = ppo_settings(compose)
 
     def make() -> tuple[ActorCritic, torch.optim.Optimizer, NumpyPPOLearner]:
         torch.manual_seed(0)
         networks = ActorCritic(body("tanh"), D, ACTIONS["discrete"], 0.0)
-        optimizer = adam(networks)
+        optimizer = kind(networks)
         return networks, optimizer, NumpyPPOLearner(networks, optimizer, settings)
 
-    columns = (rows(8, D), np.zeros(8, np.int64), rows(8), rows(8, seed=1), rows(8, seed=2))
+    columns = (rows(8, D), np.zeros(8, np.int64), *rows(4, 8))
     whole, _, learner = make()
     learner.begin(*columns)
     for _ in range(6):
-        learner.step(np.arange(8), 0.2)
+        learner.step(np.arange(8), 0.2, 1.0)
     halved, optimizer, learner = make()
     for _ in range(2):
         learner.begin(*columns)
         for _ in range(3):
-            learner.step(np.arange(8), 0.2)
+            learner.step(np.arange(8), 0.2, 1.0)
         saved = copy.deepcopy((halved.state_dict(), optimizer.state_dict()))
         halved, optimizer, learner = make()
         halved.load_state_dict(saved[0])
@@ -212,9 +260,9 @@ def test_numbers_that_are_none_are_not_applied(compose: Any) -> None:
     before = [p.clone() for p in networks.parameters()]
     bad = rows(8)
     bad[3] = np.nan
-    learner.begin(rows(8, D), np.zeros(8, np.int64), rows(8), rows(8), bad)
+    learner.begin(rows(8, D), np.zeros(8, np.int64), rows(8), rows(8), bad, rows(8))
     with pytest.raises(TrainingError, match=r"train/loss is nan; the update was not applied"):
-        learner.step(np.arange(8), 0.2)
+        learner.step(np.arange(8), 0.2, 1.0)
     assert all(torch.equal(a, b) for a, b in zip(before, networks.parameters(), strict=True))
 
 
@@ -224,6 +272,8 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     unknown = ActorCritic(body("gelu"), D, ACTIONS["discrete"], 0.0)
     sgd = torch.optim.SGD(known.parameters(), lr=0.1)
     decayed = torch.optim.Adam(known.parameters(), weight_decay=0.1)
+    heavy = torch.optim.RMSprop(known.parameters(), momentum=0.9)
+    coins = ActorCritic(body("tanh"), D, spaces.MultiBinary(2), 0.0)
 
     def learner(networks: ActorCritic, optimizer: torch.optim.Optimizer, kernels: str) -> type:
         return type(fast.choose(PPOLearner, kernels, networks, optimizer, settings))
@@ -232,6 +282,10 @@ def test_what_has_no_counterpart_stays_with_torch(compose: Any) -> None:
     assert learner(known, adam(known), "torch") is PPOLearner
     assert learner(known, sgd, "numpy") is PPOLearner
     assert learner(known, decayed, "numpy") is PPOLearner
+    assert learner(known, heavy, "numpy") is PPOLearner
+    assert learner(known, rmsprop(known), "numpy") is NumpyPPOLearner
+    assert learner(coins, adam(coins), "numpy") is PPOLearner
+    assert isinstance(fast.actor_critic(coins, "numpy"), fast.TorchActor)
     assert learner(unknown, adam(unknown), "numpy") is PPOLearner
     assert isinstance(fast.actor_critic(unknown, "numpy"), fast.TorchActor)
     assert isinstance(fast.actor_critic(known, "torch"), fast.TorchActor)

@@ -1,14 +1,21 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import distributions
 
 from rltrain.functional.distributions import (
+    bernoulli_entropy,
+    bernoulli_kl,
+    bernoulli_log_prob,
+    bernoulli_sample,
     categorical_entropy,
+    categorical_kl,
     categorical_log_prob,
     categorical_sample,
     gaussian_entropy,
+    gaussian_kl,
     gaussian_log_prob,
     gaussian_sample,
 )
@@ -145,3 +152,82 @@ def test_gaussian_agrees_with_torch() -> None:
     reference = distributions.Independent(distributions.Normal(mean, log_std.exp()), 1)
     torch.testing.assert_close(gaussian_log_prob(mean, log_std, action), reference.log_prob(action))
     torch.testing.assert_close(gaussian_entropy(log_std).expand(5), reference.entropy())
+
+
+def test_categorical_kl_by_hand() -> None:
+    # ½ ln (½ / ¼) + ½ ln (½ / ¾)
+    found = categorical_kl(logs(0.5, 0.5)[None], logs(0.25, 0.75)[None])
+    assert found.tolist() == pytest.approx([0.5 * math.log(2) + 0.5 * math.log(2 / 3)])
+
+
+def test_gaussian_kl_by_hand() -> None:
+    # σ 1 → 2 and μ 0 → 1: ln 2 + (1 + 1)/8 − ½; and of the same, none
+    found = gaussian_kl(
+        torch.tensor([[0.0, 5.0]]),
+        torch.zeros(2),
+        torch.tensor([[1.0, 5.0]]),
+        torch.tensor([math.log(2), 0.0]),
+    )
+    assert found.tolist() == pytest.approx([math.log(2) - 0.25])
+
+
+def test_bernoulli_by_hand() -> None:
+    # σ(ln 3) = ¾ and σ(0) = ½
+    logits = torch.tensor([[math.log(3), 0.0]])
+    assert bernoulli_sample(logits, torch.tensor([[0.74, 0.51]])).tolist() == [[1, 0]]
+    assert bernoulli_sample(logits, torch.tensor([[0.76, 0.49]])).tolist() == [[0, 1]]
+    assert bernoulli_log_prob(logits, torch.tensor([[0, 1]])).tolist() == pytest.approx(
+        [math.log(1 / 4) + math.log(1 / 2)]
+    )
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) + math.log(2)
+    assert bernoulli_entropy(logits).tolist() == pytest.approx([entropy])
+    # Of ¾ to ½: ¾ ln (¾ / ½) + ¼ ln (¼ / ½)
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert bernoulli_kl(logits, torch.zeros(1, 2)).tolist() == pytest.approx([kl])
+
+
+def test_bernoulli_of_large_logits_is_a_number() -> None:
+    logits = torch.tensor([[200.0, -200.0]])
+    assert bernoulli_entropy(logits).tolist() == [0.0]
+    assert bernoulli_log_prob(logits, torch.tensor([[1, 1]])).tolist() == [-200.0]
+
+
+@pytest.mark.parametrize("kind", ["categorical", "gaussian", "bernoulli"])
+def test_kl_agrees_with_torch(kind: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    old, new = torch.randn(2, 5, 3, generator=generator)
+    log_std, new_log_std = torch.tensor([-1.0, 0.0, 0.5]), torch.tensor([0.3, -0.2, 0.5])
+    pair: tuple[distributions.Distribution, ...]
+    if kind == "categorical":
+        old, new = old.log_softmax(-1), new.log_softmax(-1)
+        found = categorical_kl(old, new)
+        pair = distributions.Categorical(logits=old), distributions.Categorical(logits=new)
+    elif kind == "gaussian":
+        found = gaussian_kl(old, log_std, new, new_log_std)
+        pair = (
+            distributions.Independent(distributions.Normal(old, log_std.exp()), 1),
+            distributions.Independent(distributions.Normal(new, new_log_std.exp()), 1),
+        )
+    else:
+        found = bernoulli_kl(old, new)
+        pair = (
+            distributions.Independent(distributions.Bernoulli(logits=old), 1),
+            distributions.Independent(distributions.Bernoulli(logits=new), 1),
+        )
+    torch.testing.assert_close(found, distributions.kl_divergence(*pair))
+
+
+def test_bernoulli_agrees_with_torch() -> None:
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(4))
+    action = torch.tensor([[0, 1, 1]]).expand(5, 3)
+    reference = distributions.Independent(distributions.Bernoulli(logits=logits), 1)
+    torch.testing.assert_close(
+        bernoulli_log_prob(logits, action), reference.log_prob(action.float())
+    )
+    torch.testing.assert_close(bernoulli_entropy(logits), reference.entropy())
+
+
+@pytest.mark.parametrize("function", [categorical_kl, bernoulli_log_prob, bernoulli_kl])
+def test_shapes_that_differ_are_refused(function: Callable[..., torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        function(torch.zeros(4, 3), torch.zeros(4, 1))

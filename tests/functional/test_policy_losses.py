@@ -1,9 +1,19 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from rltrain.functional.policy_losses import approx_kl, clipped_surrogate, normalize, value_loss
+from rltrain.functional.policy_losses import (
+    approx_kl,
+    clipped_surrogate,
+    clipped_value_loss,
+    normalize,
+    penalized_surrogate,
+    policy_gradient,
+    surrogate,
+    value_loss,
+)
 
 
 def test_normalize_by_hand() -> None:
@@ -90,3 +100,54 @@ def test_value_loss_by_hand() -> None:
 def test_value_loss_refuses_to_broadcast(value: tuple[int], returns: tuple[int]) -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         value_loss(torch.zeros(value), torch.zeros(returns))
+
+
+def test_policy_gradient_by_hand() -> None:
+    log_prob = torch.tensor([-1.0, -2.0], requires_grad=True)
+    loss = policy_gradient(log_prob, torch.tensor([3.0, -4.0]))
+    assert loss.item() == -2.5  # −(−3 + 8)/2
+    loss.backward()
+    assert log_prob.grad is not None
+    assert log_prob.grad.tolist() == [-1.5, 2.0]
+
+
+def test_surrogate_by_hand() -> None:
+    assert surrogate(torch.tensor([2.0, 0.5]), torch.tensor([3.0, -4.0])).item() == 2.0
+
+
+@pytest.mark.parametrize("loss", [policy_gradient, surrogate])
+def test_policy_losses_refuse_to_broadcast(loss: Callable[..., torch.Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"shapes differ: \(3,\), \(3, 1\)"):
+        loss(torch.ones(3), torch.ones(3, 1))
+
+
+def test_penalized_surrogate_by_hand() -> None:
+    # −((2·3 − ½·4) + (½·(−4) − ½·2))/2 = −(4 − 3)/2
+    loss = penalized_surrogate(
+        torch.tensor([2.0, 0.5]), torch.tensor([3.0, -4.0]), torch.tensor([4.0, 2.0]), 0.5
+    )
+    assert loss.item() == -0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "slope"),
+    [
+        # Old value 1, range ½, target 3.
+        (1.25, 1.75**2, -3.5),  # inside: V itself
+        (2.0, 1.5**2, 0.0),  # nearer than allowed: as if it were 1.5, and no pull
+        (0.0, 3.0**2, -6.0),  # away from the target: V itself, which is worse than .5
+        (6.0, 3.0**2, 6.0),  # past the target, and worse than 1.5
+    ],
+)
+def test_clipped_value_loss_by_hand(value: float, expected: float, slope: float) -> None:
+    v = torch.tensor([value], requires_grad=True)
+    loss = clipped_value_loss(v, torch.tensor([1.0]), torch.tensor([3.0]), 0.5)
+    assert loss.item() == expected
+    loss.backward()
+    assert v.grad is not None
+    assert v.grad.tolist() == [slope]
+
+
+def test_clipped_value_loss_refuses_to_broadcast() -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        clipped_value_loss(torch.ones(3), torch.ones(3, 1), torch.ones(3), 0.2)

@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from rltrain.functional.returns import explained_variance, gae, lambda_returns, running_returns
+from rltrain.functional.returns import (
+    explained_variance,
+    gae,
+    lambda_returns,
+    monte_carlo,
+    running_returns,
+)
 
 F, T = False, True
 
@@ -173,3 +179,49 @@ def test_lambda_returns_keep_single_precision() -> None:
     row = np.ones((4, 2), np.float32)
     no = np.zeros((4, 2), np.bool_)
     assert lambda_returns(row, row, no, no, 0.9, 0.5).dtype == np.float32
+
+
+# γ = 1/2, rewards 1, 2, 4, and 10 of the final observation of each row.
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "expected"),
+    [
+        # 2 + 4/2, 1 + 4/2
+        ([F, F, T], [F, F, F], [3.0, 4.0, 4.0]),
+        ([F, T, T], [F, F, F], [2.0, 2.0, 4.0]),
+        # 4 + 10/2, 2 + 9/2, 1 + 6.5/2
+        ([F, F, F], [F, F, T], [4.25, 6.5, 9.0]),
+        # 2 + 10/2, 1 + 7/2
+        ([F, F, T], [F, T, F], [4.5, 7.0, 4.0]),
+        # Both flags: termination wins.
+        ([F, T, T], [F, T, F], [2.0, 2.0, 4.0]),
+    ],
+    ids=["terminated", "twice", "truncated", "truncated, terminated", "both"],
+)
+def test_monte_carlo_by_hand(
+    terminated: list[bool], truncated: list[bool], expected: list[float]
+) -> None:
+    rewards = column([1.0, 2.0, 4.0])
+    finals = np.full((3, 1), 10.0)
+    found = monte_carlo(rewards, finals, column(terminated), column(truncated), 0.5)
+    assert found[:, 0].tolist() == expected
+
+
+def test_monte_carlo_keeps_environments_apart() -> None:
+    rewards = np.array([[1, 5], [2, 6]], np.float32)
+    terminated = np.array([[F, T], [T, T]])
+    found = monte_carlo(rewards, np.zeros_like(rewards), terminated, np.zeros_like(terminated), 0.5)
+    assert found.tolist() == [[2, 5], [2, 6]]
+    assert found.dtype == np.float32
+
+
+def test_monte_carlo_is_gae_with_lambda_1_and_the_value() -> None:
+    rng = np.random.default_rng(0)
+    rewards, values, next_values = rng.standard_normal((3, 20, 4))
+    next_values[:-1] = values[1:]
+    terminated, truncated = rng.random((2, 20, 4)) < 0.2
+    truncated[-1] |= ~terminated[-1]
+    next_values[truncated] = 7.0
+    advantages = gae(rewards, values, next_values, terminated, truncated, 0.9, 1.0)
+    finals = np.where(truncated, next_values, 0)
+    found = monte_carlo(rewards, finals, terminated, truncated, 0.9)
+    np.testing.assert_allclose(found, advantages + values)

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from rltrain.functional.statistics import RunningMoments
+from rltrain.functional.statistics import RunningMoments, standardized
 
 
 def seen(*batches: list, shape: tuple[int, ...] = ()) -> RunningMoments:
@@ -128,3 +128,17 @@ def test_state_round_trip_goes_on_alike(shape: tuple[int, ...]) -> None:
     assert copy.mean.tolist() == source.mean.tolist()
     assert copy.var.tolist() == source.var.tolist()
     assert copy.count == 8
+
+
+def test_standardized_by_hand() -> None:
+    # Mean 2, s = √((1 + 0 + 1)/2) = 1
+    assert standardized(np.array([1.0, 2.0, 3.0])).tolist() == pytest.approx([-1.0, 0.0, 1.0])
+
+
+def test_standardized_of_one_or_of_equals_is_a_number() -> None:
+    assert standardized(np.array([7.0])).tolist() == [7.0]
+    assert standardized(np.array([4.0, 4.0])).tolist() == [0.0, 0.0]
+
+
+def test_standardized_keeps_the_type() -> None:
+    assert standardized(np.array([1, 2], np.float32)).dtype == np.float32

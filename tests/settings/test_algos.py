@@ -3,7 +3,15 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import DQNSettings, PPOSettings, PQNSettings, QLearningSettings
+from rltrain.settings.algos import (
+    A2CSettings,
+    DQNSettings,
+    PPOSettings,
+    PQNSettings,
+    QLearningSettings,
+    REINFORCESettings,
+    TRPOSettings,
+)
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
@@ -17,7 +25,11 @@ PPO = {
     "gamma": 0.99,
     "gae_lambda": 0.95,
     "clip_range": 0.2,
+    "objective": "clip",
     "clip_range_schedule": "constant",
+    "clip_range_vf": None,
+    "kl_coef": 1.0,
+    "kl_coef_target": None,
     "ent_coef": 0.0,
     "vf_coef": 0.5,
     "max_grad_norm": 0.5,
@@ -72,7 +84,43 @@ Q_LEARNING = {
     "gamma": 1.0,
     "initial_value": 0.0,
 }
-BASES = {"ppo": PPO, "dqn": DQN, "pqn": PQN, "q_learning": Q_LEARNING}
+ON_POLICY = (
+    "n_steps",
+    "learning_rate",
+    "learning_rate_schedule",
+    "gamma",
+    "gae_lambda",
+    "normalize_advantage",
+    "normalize_obs",
+    "normalize_reward",
+    "log_std_init",
+)
+A2C = {k: PPO[k] for k in (*ON_POLICY, "ent_coef", "vf_coef", "max_grad_norm")} | {"name": "a2c"}
+REINFORCE = {k: v for k, v in A2C.items() if k in REINFORCESettings.__dataclass_fields__} | {
+    "name": "reinforce",
+    "n_episodes": 2,
+    "baseline": True,
+    "normalize_returns": "center",
+}
+TRPO = {k: PPO[k] for k in ON_POLICY} | {
+    "name": "trpo",
+    "target_kl": 0.01,
+    "cg_max_steps": 10,
+    "cg_damping": 0.1,
+    "line_search_max_iter": 10,
+    "line_search_shrinking_factor": 0.8,
+    "n_critic_updates": 10,
+    "batch_size": 64,
+}
+BASES = {
+    "ppo": PPO,
+    "dqn": DQN,
+    "pqn": PQN,
+    "q_learning": Q_LEARNING,
+    "a2c": A2C,
+    "reinforce": REINFORCE,
+    "trpo": TRPO,
+}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +130,9 @@ BASES = {"ppo": PPO, "dqn": DQN, "pqn": PQN, "q_learning": Q_LEARNING}
         ("dqn", DQNSettings),
         ("pqn", PQNSettings),
         ("q_learning", QLearningSettings),
+        ("a2c", A2CSettings),
+        ("reinforce", REINFORCESettings),
+        ("trpo", TRPOSettings),
     ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
@@ -108,11 +159,25 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("ppo", "gamma", 1.01),
         ("ppo", "gae_lambda", -0.1),
         ("ppo", "clip_range", 0.0),
+        ("ppo", "clip_range_vf", 0.0),
+        ("ppo", "kl_coef", 0.0),
+        ("ppo", "kl_coef_target", 0.0),
         ("ppo", "ent_coef", -0.1),
         ("ppo", "vf_coef", -0.1),
         ("ppo", "max_grad_norm", 0.0),
         ("ppo", "target_kl", 0.0),
         ("ppo", "log_std_init", 2.5),
+        ("a2c", "vf_coef", -0.1),
+        ("reinforce", "n_episodes", 0),
+        ("reinforce", "n_steps", 0),
+        ("trpo", "target_kl", 0.0),
+        ("trpo", "cg_max_steps", 0),
+        ("trpo", "cg_damping", -0.1),
+        ("trpo", "line_search_max_iter", 0),
+        ("trpo", "line_search_shrinking_factor", 0.0),
+        ("trpo", "line_search_shrinking_factor", 1.0),
+        ("trpo", "n_critic_updates", 0),
+        ("trpo", "batch_size", 0),
         ("dqn", "learning_rate", 0.0),
         ("dqn", "gamma", -0.1),
         ("dqn", "buffer_size", 0),
@@ -151,10 +216,16 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
         )
 
 
+EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
+
+
 @pytest.mark.parametrize(
     ("name", "observations", "actions", "networks"),
     [
-        ("ppo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
+        ("ppo", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("a2c", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("reinforce", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("trpo", {"Box", "Discrete"}, EVERY_ACTION, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("pqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),

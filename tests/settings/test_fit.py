@@ -16,7 +16,10 @@ DICT = spaces.Dict({"a": BOX})
         ("ppo", "Box", "Box", True),
         ("ppo", "Discrete", "Discrete", True),
         ("ppo", "Dict", "Box", False),
-        ("ppo", "Box", "MultiDiscrete", False),
+        ("ppo", "Box", "MultiDiscrete", True),
+        ("a2c", "Discrete", "MultiBinary", True),
+        ("dqn", "Box", "MultiDiscrete", False),
+        ("ppo", "MultiBinary", "Discrete", False),
         ("dqn", "Box", "Discrete", True),
         ("dqn", "Box", "Box", False),
         ("q_learning", "Discrete", "Discrete", True),
@@ -68,7 +71,11 @@ def test_the_message_says_why_and_names_those_that_fit(
     ("observations", "actions", "reason"),
     [
         (DICT, BOX, "observations of Box or Discrete, and these are Dict"),
-        (BOX, DICT, "actions of Box or Discrete, and these are Dict"),
+        (
+            BOX,
+            DICT,
+            "actions of Box or Discrete or MultiDiscrete or MultiBinary, and these are Dict",
+        ),
     ],
 )
 def test_where_nothing_fits_it_says_so(observations: Space, actions: Space, reason: str) -> None:

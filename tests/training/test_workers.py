@@ -75,6 +75,18 @@ def test_continuous_actions_and_normalisers_too(compose: Any, in_tmp: Path) -> N
     same(a, b)
 
 
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "reinforce", "trpo"])
+@pytest.mark.parametrize("kind", ["MultiDiscrete", "MultiBinary"])
+def test_actions_of_several_components_too(
+    compose: Any, in_tmp: Path, algo: str, kind: str
+) -> None:
+    env = "env=rltrain.envs.probes:rltrain/ObservedAction-v0"
+    more = (env, f"env.kwargs.actions={kind}", "total_timesteps=96", "eval.every=0")
+    a = session.start(compose(*overrides(algo, *more), "run_name=a", "sampler=inline")).folder
+    b = session.start(compose(*overrides(algo, *more), "run_name=b")).folder
+    same(a, b)
+
+
 def stop_at(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM comes in mid-horizon, once `steps` steps were taken before it."""
     original = ProcessSampler.collect

@@ -1,0 +1,196 @@
+"""What methods that learn a policy from its own rollouts have in common.
+
+Legend: T steps of a rollout, B environments, N samples, A numbers of the policy's output.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rltrain import fast
+from rltrain.algos.base import Algorithm, Parts, Policy, PolicyState, descend
+from rltrain.core.types import Progress, Rows
+from rltrain.functional import policy_losses as losses
+from rltrain.functional.returns import gae, running_returns
+from rltrain.functional.statistics import RunningMoments
+from rltrain.memory.rollout import Rollout
+from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.inputs import Inputs
+from rltrain.settings.algos import A2CSettings, OnPolicySettings, REINFORCESettings
+
+
+class ActorCriticPolicy(Policy):
+    """Samples from the actor, or takes its mode."""
+
+    _state = ("networks", "inputs")
+
+    def __init__(
+        self, parts: Parts, normalize_obs: bool, log_std_init: float, critic: bool = True
+    ) -> None:
+        self.inputs = Inputs(parts.observation_space, normalize_obs, parts.device)
+        self.networks = ActorCritic(
+            parts.network, self.inputs.size, parts.action_space, log_std_init, critic
+        ).to(parts.device)
+        self.actor = fast.actor_critic(self.networks, parts.kernels)
+        self._action_shape = parts.action_space.shape or ()
+
+    def act(
+        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
+    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        x = self.inputs.array(obs)
+        extras = {}
+        if explore:
+            noise = self.networks.head.noise(len(obs), rng)
+            action, log_prob, value = self.actor.sample(x, noise)
+            extras = {"log_prob": log_prob, "value": value}
+        else:
+            action = self.actor.mode(x)
+        return action.reshape(len(obs), *self._action_shape), state, extras
+
+
+class PolicyGradientLearner:
+    """Takes steps down −E[A log π(a|s)] − c_H E[H(π)] + c_V E[(R − V(s))²].
+
+    `c_H` is `ent_coef` and `c_V` is `vf_coef`. What the advantages A and the returns R
+    are is each method's.
+    """
+
+    METRICS = ("loss", "policy_loss", "value_loss", "entropy_loss")
+
+    def __init__(
+        self,
+        networks: ActorCritic,
+        optimizer: torch.optim.Optimizer,
+        settings: A2CSettings | REINFORCESettings,
+    ) -> None:
+        self.networks = networks
+        self.optimizer = optimizer
+        self.settings = settings
+        self.device = next(networks.parameters()).device
+
+    def begin(self) -> None:
+        """Nothing to do: torch's optimiser holds its own state."""
+
+    def step(self, *columns: Rows) -> tuple[Tensor, ...]:
+        """One optimiser step; returns what `METRICS` names.
+
+        Columns are observations `[N, D]`, actions `[N]` or `[N, K]`, advantages and
+        returns `[N]`.
+
+        Raises:
+            TrainingError: the loss or a gradient is no number; no step was taken.
+        """
+        s = self.settings
+        x, action, advantage, target = (torch.from_numpy(c).to(self.device) for c in columns)
+        log_prob, entropy = self.networks.evaluate(x, action)
+        policy_loss = losses.policy_gradient(log_prob, advantage)
+        value_loss = losses.value_loss(self.networks.value(x), target)
+        entropy_loss = -entropy.mean()
+        loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
+        descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
+        return tuple(term.detach() for term in (loss, policy_loss, value_loss, entropy_loss))
+
+
+class OnPolicy(Algorithm):
+    """The base of what learns from one rollout at a time, judged by a critic.
+
+    The policy and the normaliser stay as they are during a rollout; both move at its end,
+    so that the old log-probabilities belong to the observations as the update sees them.
+    """
+
+    _state: ClassVar[tuple[str, ...]] = (
+        "policy",
+        "memory",
+        "optimizer",
+        "returns_so_far",
+        "return_moments",
+    )
+
+    settings: OnPolicySettings
+    memory: Rollout
+    policy: ActorCriticPolicy
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, settings: OnPolicySettings, parts: Parts) -> None:
+        self.settings = settings
+        self.horizon = settings.n_steps
+        self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
+        self.memory = Rollout(
+            settings.n_steps,
+            parts.num_envs,
+            parts.observation_space,
+            parts.action_space,
+            extras=("log_prob", "value"),
+        )
+        self.returns_so_far = np.zeros(parts.num_envs)
+        self.return_moments = RunningMoments(())
+
+    def end_episodes(self) -> None:
+        super().end_episodes()
+        if not self.memory.position:  # else the rollout's own flags will say so
+            self.returns_so_far[:] = 0
+
+    def begun_at(self, progress: Progress) -> float:
+        """How far training was at the rollout's start: schedules go by it.
+
+        At its end the last update of a run would have a rate of 0.
+        """
+        return progress.fraction_at(progress.steps - self.memory.reward.size)
+
+    def advantages(self) -> tuple[Rows, Rows]:
+        """Â by generalised advantage estimation, and the returns Â + V; both `[T, B]`."""
+        rollout, s = self.memory, self.settings
+        values = rollout.extras["value"]
+        advantages = gae(
+            self._rewards(),
+            values,
+            self._next_values(),
+            rollout.terminated,
+            rollout.truncated,
+            s.gamma,
+            s.gae_lambda,
+        )
+        return advantages, advantages + values
+
+    def samples(self) -> tuple[Rows, Rows, Rows]:
+        """The rollout as rows: what networks take `[N, D]`, actions `[N]` or `[N, K]`, and
+        old log-probabilities `[N]`."""
+        rollout, event = self.memory, self.policy.networks.head.event
+        count = rollout.reward.size
+        obs = rollout.obs.reshape(count, *rollout.obs.shape[2:])
+        action = rollout.action.reshape(count, *event)
+        return self.policy.inputs.array(obs), action, rollout.extras["log_prob"].reshape(count)
+
+    def end_rollout(self) -> None:
+        """Lets the normaliser see the rollout's observations, and rewinds it."""
+        obs = self.memory.obs
+        self.policy.inputs.observe(obs.reshape(-1, *obs.shape[2:]))
+        self.memory.rewind()
+
+    def _rewards(self) -> Rows:
+        """Rewards `[T, B]`, scaled by the deviation of the discounted return where asked for."""
+        rollout = self.memory
+        if not self.settings.normalize_reward:
+            return rollout.reward
+        ended = rollout.terminated | rollout.truncated
+        returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
+        self.return_moments.update(returns.reshape(-1))
+        return self.return_moments.scale(rollout.reward)
+
+    def _next_values(self) -> Rows:
+        """V `[T, B]` of each step's true successor."""
+        values = self.memory.extras["value"]
+        next_values = np.empty_like(values)
+        next_values[:-1] = values[1:]
+        obs, rows = self.memory.bootstraps()
+        next_values[rows] = self.policy.actor.value(self.policy.inputs.array(obs))
+        return next_values
+
+
+def named(names: tuple[str, ...], values: Any) -> dict[str, Any]:
+    """Metrics of training by their names in the log."""
+    return {f"train/{name}": value for name, value in zip(names, values, strict=True)}

@@ -14,6 +14,14 @@ from rltrain.settings import registry
 
 torch.set_num_threads(1)
 
+_REPLAY = (
+    "algo.learning_starts=20",
+    "algo.train_freq=8",
+    "algo.gradient_steps=3",
+    "algo.batch_size=8",
+    "algo.buffer_size=64",
+    "network.hidden_sizes=[16,16]",
+)
 # What makes a run of each algorithm small; one that is not named here runs as its YAML says.
 SMALL = {
     "ppo": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
@@ -26,6 +34,9 @@ SMALL = {
         "algo.buffer_size=64",
     ],
     "q_learning": ["env.num_envs=2"],
+    "sac": ["env=Pendulum-v1", "env.num_envs=2", *_REPLAY],
+    "td3": ["env.num_envs=2", *_REPLAY],
+    "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
 
 ALGOS = sorted(registry.entries("algo"))
@@ -33,8 +44,10 @@ ALGOS = sorted(registry.entries("algo"))
 
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
-    kinds = registry.entry("algo", algo).observations
-    return "CartPole-v1" if "Box" in kinds else "FrozenLake-v1"
+    found = registry.entry("algo", algo)
+    if "Discrete" not in found.actions:
+        return "Pendulum-v1"
+    return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"
 
 
 def small(algo: str, *overrides: str) -> list[str]:

@@ -17,15 +17,19 @@ from torch import nn
 
 from rltrain.fast.actor_critic import NumpyActorCritic, NumpyPPOLearner
 from rltrain.fast.adam import can_share
+from rltrain.fast.continuous import NumpySACLearner, NumpyTD3Learner
 from rltrain.fast.mlp import linear_layers
 from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork
 from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.critics import Critics
 
 Rows = NDArray[Any]
 
 _LEARNERS: dict[str, Callable[..., Any]] = {
     "PPOLearner": NumpyPPOLearner,
     "DQNLearner": NumpyDQNLearner,
+    "SACLearner": NumpySACLearner,
+    "TD3Learner": NumpyTD3Learner,
 }
 
 
@@ -74,18 +78,21 @@ def actor_critic(networks: ActorCritic, kernels: str) -> Actor:
     return TorchActor(networks)
 
 
-def q_network(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
-    """Q(s, ·) `[N, A]` of arrays `[N, D]`."""
+def on_arrays(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
+    """A network's outputs `[N, ...]` for arrays `[N, D]`."""
     if kernels == "numpy" and _known(network):
         return NumpyQNetwork(network)
     device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def q_values(x: Rows) -> Rows:
-        values: torch.Tensor = network(torch.from_numpy(x).to(device))
-        return values.cpu().numpy()
+    def outputs(x: Rows) -> Rows:
+        y: torch.Tensor = network(torch.from_numpy(x).to(device))
+        return y.cpu().numpy()
 
-    return q_values
+    return outputs
+
+
+q_network = on_arrays  # Q(s, ·) `[N, A]`
 
 
 def choose(reference: type, kernels: str, *arguments: Any) -> Any:
@@ -102,6 +109,8 @@ def choose(reference: type, kernels: str, *arguments: Any) -> Any:
 def _chains(network: nn.Module) -> list[nn.Module]:
     if isinstance(network, ActorCritic):
         return [network.actor, network.critic]
+    if isinstance(network, Critics):
+        return list(network.members)
     return [network]
 
 

@@ -66,6 +66,12 @@ class FlatAdam:
             if "step" in self.optimizer.state[parameter]:
                 self.optimizer.state[parameter]["step"].fill_(self.count)
 
+    def check(self, part: slice, name: str) -> None:
+        """Raises a TrainingError where a part of the gradient is no number."""
+        gradient = self.flat.gradients[part]
+        if not math.isfinite(float(np.dot(gradient, gradient))):
+            raise TrainingError(f"the gradient of {name} is no number; no step was taken.")
+
     def descend(self, loss: float, name: str, max_norm: float) -> None:
         """Clips the gradient to `max_norm` and steps, as `rltrain.algos.base.descend` does.
 
@@ -83,24 +89,26 @@ class FlatAdam:
             )
         if norm + 1e-6 > max_norm:
             gradient *= max_norm / (norm + 1e-6)
-        self._step()
+        self.count += 1
+        self.move(slice(None))
 
-    def _step(self) -> None:
+    def move(self, part: slice) -> None:
+        """Moves a part of the parameters; `count` is that of this step already."""
         group = self.optimizer.param_groups[0]
         beta1, beta2 = group["betas"]
-        self.count += 1
-        gradient, scratch = self.flat.gradients, self._scratch
+        gradient, scratch = self.flat.gradients[part], self._scratch[part]
+        first, second = self.first[part], self.second[part]
         np.multiply(gradient, 1 - beta1, out=scratch)
-        self.first *= beta1
-        self.first += scratch
+        first *= beta1
+        first += scratch
         np.multiply(gradient, gradient, out=scratch)
         scratch *= 1 - beta2
-        self.second *= beta2
-        self.second += scratch
+        second *= beta2
+        second += scratch
         # lr/c₁ · m / (√v/√c₂ + ε), with √c₂ taken out of the fraction
         root = math.sqrt(1 - beta2**self.count)
-        np.sqrt(self.second, out=scratch)
+        np.sqrt(second, out=scratch)
         scratch += group["eps"] * root
-        np.divide(self.first, scratch, out=scratch)
+        np.divide(first, scratch, out=scratch)
         scratch *= group["lr"] * root / (1 - beta1**self.count)
-        self.flat.values -= scratch
+        self.flat.values[part] -= scratch

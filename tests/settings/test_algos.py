@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import DQNSettings, PPOSettings, QLearningSettings
+from rltrain.settings.algos import (
+    DDPGSettings,
+    DQNSettings,
+    PPOSettings,
+    QLearningSettings,
+    SACSettings,
+    TD3Settings,
+)
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
@@ -49,12 +56,46 @@ Q_LEARNING = {
     "gamma": 1.0,
     "initial_value": 0.0,
 }
-BASES = {"ppo": PPO, "dqn": DQN, "q_learning": Q_LEARNING}
+_REPLAY = {
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "constant",
+    "gamma": 0.99,
+    "buffer_size": 1e5,
+    "batch_size": 32,
+    "learning_starts": 0,
+    "train_freq": 1,
+    "gradient_steps": 1,
+    "tau": 0.005,
+    "normalize_obs": False,
+}
+SAC = _REPLAY | {
+    "name": "sac",
+    "ent_coef": "auto",
+    "target_entropy": "auto",
+    "target_entropy_share": 0.5,
+}
+TD3 = _REPLAY | {"name": "td3", "policy_delay": 2, "target_noise": 0.2, "target_noise_clip": 0.5}
+DDPG = _REPLAY | {"name": "ddpg"}
+BASES = {
+    "ppo": PPO,
+    "dqn": DQN,
+    "q_learning": Q_LEARNING,
+    "sac": SAC,
+    "td3": TD3,
+    "ddpg": DDPG,
+}
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("ppo", PPOSettings), ("dqn", DQNSettings), ("q_learning", QLearningSettings)],
+    [
+        ("ppo", PPOSettings),
+        ("dqn", DQNSettings),
+        ("q_learning", QLearningSettings),
+        ("sac", SACSettings),
+        ("td3", TD3Settings),
+        ("ddpg", DDPGSettings),
+    ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
     assert entry("algo", name).settings is settings
@@ -63,6 +104,12 @@ def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
 
 def test_integers_may_be_written_as_floats() -> None:
     assert build(DQNSettings, DQN, "algo").buffer_size == 100_000
+
+
+@pytest.mark.parametrize("key", ["ent_coef", "target_entropy"])
+@pytest.mark.parametrize("value", ["auto", 0.25])
+def test_what_sac_learns_may_be_set(key: str, value: Any) -> None:
+    assert getattr(build(SACSettings, SAC | {key: value}, "algo"), key) == value
 
 
 @pytest.mark.parametrize("target_kl", [None, 0.02])
@@ -96,6 +143,15 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("dqn", "tau", 0.0),
         ("dqn", "tau", 1.5),
         ("dqn", "max_grad_norm", 0.0),
+        ("sac", "ent_coef", -0.1),
+        ("sac", "tau", 0.0),
+        ("sac", "train_freq", 0),
+        ("sac", "target_entropy_share", 1.1),
+        ("td3", "policy_delay", 0),
+        ("td3", "target_noise", -0.1),
+        ("td3", "target_noise_clip", -0.1),
+        ("ddpg", "tau", 1.5),
+        ("ddpg", "learning_starts", -1),
         ("q_learning", "learning_rate", 1.5),
         ("q_learning", "gamma", 1.5),
     ],
@@ -119,6 +175,9 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
         ("ppo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
+        ("sac", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
+        ("td3", {"Box", "Discrete"}, {"Box"}, True),
+        ("ddpg", {"Box", "Discrete"}, {"Box"}, True),
     ],
 )
 def test_what_an_algorithm_declares(

@@ -6,6 +6,7 @@ Legend: P parameters.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -89,26 +90,55 @@ class FlatAdam:
             )
         if norm + 1e-6 > max_norm:
             gradient *= max_norm / (norm + 1e-6)
-        self.count += 1
-        self.move(slice(None))
+        self._step()
 
-    def move(self, part: slice) -> None:
-        """Moves a part of the parameters; `count` is that of this step already."""
+    def fuse(self, part: slice) -> Callable[[], None]:
+        """What moves a part of many parameters, by torch's own kernel: a third of the time.
+
+        `count` is then that of this step already.
+        """
+        arrays = (self.flat.values, self.flat.gradients, self.first, self.second)
+        values, gradients, first, second = ([torch.from_numpy(a[part])] for a in arrays)
+        count = torch.tensor(0.0)
+
+        def move() -> None:
+            group = self.optimizer.param_groups[0]
+            beta1, beta2 = group["betas"]
+            count.fill_(self.count)
+            torch._fused_adam_(
+                values,
+                gradients,
+                first,
+                second,
+                [],
+                [count],
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+
+        return move
+
+    def _step(self) -> None:
         group = self.optimizer.param_groups[0]
         beta1, beta2 = group["betas"]
-        gradient, scratch = self.flat.gradients[part], self._scratch[part]
-        first, second = self.first[part], self.second[part]
+        self.count += 1
+        gradient, scratch = self.flat.gradients, self._scratch
         np.multiply(gradient, 1 - beta1, out=scratch)
-        first *= beta1
-        first += scratch
+        self.first *= beta1
+        self.first += scratch
         np.multiply(gradient, gradient, out=scratch)
         scratch *= 1 - beta2
-        second *= beta2
-        second += scratch
+        self.second *= beta2
+        self.second += scratch
         # lr/c₁ · m / (√v/√c₂ + ε), with √c₂ taken out of the fraction
         root = math.sqrt(1 - beta2**self.count)
-        np.sqrt(second, out=scratch)
+        np.sqrt(self.second, out=scratch)
         scratch += group["eps"] * root
-        np.divide(first, scratch, out=scratch)
+        np.divide(self.first, scratch, out=scratch)
         scratch *= group["lr"] * root / (1 - beta1**self.count)
-        self.flat.values[part] -= scratch
+        self.flat.values -= scratch

@@ -51,7 +51,9 @@ class NumpyCritics:
         self.targets = [BufferedMLP(layers_of(m), self.flat_targets) for m in targets.members]
         self.tau = tau
         self.parts = halves(len(self.flat.values))  # one critic's parameters after the other's
-        self._scratch: Floats = np.empty_like(self.flat.values)
+        self._move = [self.adam.fuse(part) for part in self.parts]
+        arrays = (self.flat_targets.values, self.flat.values)
+        self._tensors = [[torch.from_numpy(a[part]) for a in arrays] for part in self.parts]
 
     def value(self, k: int, joined: Floats) -> Floats:
         """Q_k `[N]` of observations and actions `[N, D + A]`."""
@@ -64,15 +66,12 @@ class NumpyCritics:
         """A step of the optimiser, given the gradient of the last Q_k `[N]`."""
         self.online[k].backward(gradient[:, None])
         self.adam.check(self.parts[k], "train/critic_loss")
-        self.adam.move(self.parts[k])
+        self._move[k]()
 
     def follow(self, k: int) -> None:
         """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
-        part = self.parts[k]
-        slow, scratch = self.flat_targets.values[part], self._scratch[part]
-        np.subtract(self.flat.values[part], slow, out=scratch)
-        scratch *= self.tau
-        slow += scratch
+        slow, moving = self._tensors[k]
+        slow.lerp_(moving, self.tau)
 
     def action_gradient(self, k: int, rows: NDArray[np.intp], scale: float, first: int) -> Floats:
         """scale · ∂Q_k/∂a `[M, A]` of the samples `rows` of the last values."""
@@ -94,6 +93,7 @@ class NumpyActor:
         ]
         self.acting = [BufferedMLP(layers, self.flat) for _ in range(2)]
         self.parts = halves(len(self.flat.values))
+        self._move = [self.adam.fuse(part) for part in self.parts]
 
     def add(self, k: int) -> None:
         """Sums the gradients of both halves, for a half of the parameters."""
@@ -101,7 +101,7 @@ class NumpyActor:
         self.flat.gradients[part] += self._other[part]
 
     def move(self, k: int) -> None:
-        self.adam.move(self.parts[k])
+        self._move[k]()
 
 
 class NumpySACLearner:

@@ -128,6 +128,13 @@ class NumpyMLP:
                 gradient = gradient.dot(self.weights[i])
 
 
+def _large_relu(x: Floats) -> None:
+    torch.relu_(torch.from_numpy(x))  # of many numbers in a third of NumPy's time
+
+
+_LARGE = _ACTIVATIONS | {"relu": _large_relu}
+
+
 class BufferedMLP:
     """`NumpyMLP` for larger batches: products go into arrays that stay, of one batch size.
 
@@ -146,7 +153,7 @@ class BufferedMLP:
         self.weight_gradients = [flat.gradient(layer.weight, gradients) for layer, _ in layers]
         self.bias_gradients = [flat.gradient(layer.bias, gradients) for layer, _ in layers]
         self._layers = [
-            (weight.T, layer.bias.detach().numpy(), _ACTIVATIONS[activation])
+            (weight.T, layer.bias.detach().numpy(), _LARGE[activation])
             for weight, (layer, activation) in zip(self.weights, layers, strict=True)
         ]
         self._outputs: list[Floats] = []
@@ -201,8 +208,8 @@ def _through(
     if rows is not None:
         output = output[rows]
     if activation == "relu":
-        slope: NDArray[np.generic] = output > 0
+        g = torch.from_numpy(gradient)
+        torch.ops.aten.threshold_backward.grad_input(g, torch.from_numpy(output), 0, grad_input=g)
     else:
-        slope = 1 - np.square(output)
-    np.multiply(gradient, slope, out=gradient)
+        gradient *= 1 - np.square(output)
     return gradient

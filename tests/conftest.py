@@ -15,6 +15,14 @@ from rltrain.settings import registry
 
 torch.set_num_threads(1)
 
+_REPLAY = (
+    "algo.learning_starts=20",
+    "algo.train_freq=8",
+    "algo.gradient_steps=3",
+    "algo.batch_size=8",
+    "algo.buffer_size=64",
+    "network.hidden_sizes=[16,16]",
+)
 # What makes a run of each algorithm small; one that is not named here runs as its YAML says.
 SMALL = {
     "ppo": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
@@ -36,6 +44,9 @@ SMALL = {
     ],
     "pqn": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
     "q_learning": ["env.num_envs=2"],
+    "sac": ["env=Pendulum-v1", "env.num_envs=2", *_REPLAY],
+    "td3": ["env.num_envs=2", *_REPLAY],
+    "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
 SMALL["rainbow"] = SMALL["dqn"]
 
@@ -50,8 +61,10 @@ def algo_entry(choice: str) -> registry.Entry:
 
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
-    kinds = algo_entry(algo).observations
-    return "CartPole-v1" if "Box" in kinds else "FrozenLake-v1"
+    found = algo_entry(algo)
+    if "Discrete" not in found.actions:
+        return "Pendulum-v1"
+    return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"
 
 
 def small(algo: str, *overrides: str) -> list[str]:

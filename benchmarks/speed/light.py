@@ -5,7 +5,9 @@ are the matrix products that acting and updating cannot do without, preallocated
 and the optimiser's memory traffic; P is the processes that may share the work. Each is
 timed over a part of the row's work and scaled up to all of it.
 
-    on-policy T = (E + I) / P + U / P      off-policy T = E + I + U
+    on-policy T = (E + I) / P + U / P      off-policy T = E + I + U      SAC T = E + I + U / P
+
+SAC's two critics may be computed side by side, and halves of a minibatch of its actor.
 
 Legend: B environments, N samples of a minibatch, D numbers of an observation.
 """
@@ -36,11 +38,13 @@ GREEDY = 1 - 0.5 * (1 + 0.05) / 2 - 0.5 * 0.05
 
 @dataclass(frozen=True)
 class Networks:
-    """Layer sizes of what acts, of what learns, and of a target that only goes forward."""
+    """Layer sizes of what acts, of what learns, of what only goes forward, as targets do, and of
+    what a gradient goes through to the inputs without one for the parameters."""
 
     act: tuple[tuple[int, ...], ...]
     learn: tuple[tuple[int, ...], ...]
     target: tuple[tuple[int, ...], ...] = ()
+    through: tuple[tuple[int, ...], ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -51,6 +55,11 @@ def networks(work: Mapping[str, Any], inputs: int, outputs: int) -> Networks:
     if work["algo"] == "dqn":
         q = ((inputs, 120, 84, outputs),)
         return Networks(q, q, q)
+    if work["algo"] == "sac":
+        actor, critic = (inputs, 256, 256, 2 * outputs), (inputs + outputs, 256, 256, 1)
+        # Forward: the actor on successors, two targets, both critics on the actor's actions.
+        # Each sample's gradient goes through the critic that is the smaller one for it.
+        return Networks((actor,), (actor, critic, critic), (actor, *4 * (critic,)), (critic,))
     both = ((inputs, 64, 64, outputs), (inputs, 64, 64, 1))
     return Networks(both, both)
 
@@ -61,6 +70,9 @@ def counts(work: Mapping[str, Any]) -> dict[str, float]:
     if work["algo"] == "dqn":
         updates = (steps - work["learning_starts"]) / work["train_freq"]
         return {"steps": steps, "acts": steps * GREEDY, "updates": updates}
+    if work["algo"] == "sac":
+        left = steps - work["learning_starts"]
+        return {"steps": steps, "acts": left, "updates": left / work["train_freq"]}
     updates = steps / work["batch_size"] * work["n_epochs"]
     return {"steps": steps, "acts": steps / num_envs, "updates": updates}
 
@@ -73,12 +85,14 @@ def products(sizes: Sequence[int]) -> dict[str, int]:
 
 def bound(algo: str, E: float, I: float, U: float, P: int) -> float:  # noqa: E741
     """Seconds of all the work, from those of its pieces."""
-    return E + I + U if algo == "dqn" else (E + I) / P + U / P
+    if algo == "dqn":
+        return E + I + U
+    return (E + I) / (1 if algo == "sac" else P) + U / P
 
 
 def processes(work: Mapping[str, Any], cores: int) -> int:
-    """One environment cannot be shared out."""
-    return min(2, cores) if work.get("num_envs", 1) > 1 else 1
+    """One environment cannot be shared out; twin critics can."""
+    return min(2, cores) if work.get("num_envs", 1) > 1 or work["algo"] == "sac" else 1
 
 
 def measure(row: Row) -> dict[str, Any]:
@@ -213,6 +227,10 @@ class Layers:
             if i:
                 np.matmul(self.gradients[i + 1], self.weights[i].T, out=self.gradients[i])
 
+    def through(self) -> None:
+        for i in range(len(self.weights) - 1, 0, -1):
+            np.matmul(self.gradients[i + 1], self.weights[i].T, out=self.gradients[i])
+
 
 def acting(nets: Networks, num_envs: int) -> Callable[[], None]:
     """One batched act."""
@@ -229,6 +247,7 @@ def updating(nets: Networks, batch: int) -> Callable[[], None]:
     """One update: forward, backward, and Adam's reads of four arrays and writes of three."""
     learn = [Layers(sizes, batch) for sizes in nets.learn]
     target = [Layers(sizes, batch) for sizes in nets.target]
+    through = [Layers(sizes, batch) for sizes in nets.through]
     values, gradient, first, second = np.zeros((4, nets.parameters), np.float32)
 
     def update() -> None:
@@ -237,6 +256,8 @@ def updating(nets: Networks, batch: int) -> Callable[[], None]:
         for network in learn:
             network.forward()
             network.backward()
+        for network in through:
+            network.through()
         np.add(first, gradient, out=first)
         np.add(second, gradient, out=second)
         np.add(values, first, out=values)

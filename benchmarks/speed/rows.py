@@ -94,6 +94,27 @@ def dqn(steps: float, starts: float) -> Row:
     return Row("", title, command, work, light_aim=0.7)
 
 
+def sac(steps: float, starts: float) -> Row:
+    work = {
+        "algo": "sac",
+        "env": "HalfCheetah-v5",
+        "batch_size": 256,
+        "train_freq": 1,
+        "learning_starts": round(starts),
+        "buffer_size": 100_000,
+        "learning_rate": 3e-4,
+        "gamma": 0.99,
+        "tau": 0.005,
+        "steps": round(steps),
+    }
+    command = (
+        "algo=sac env=HalfCheetah-v5 algo.batch_size=256 algo.buffer_size=100000"
+        f" algo.learning_starts={work['learning_starts']} total_timesteps={work['steps']} {OFF}"
+    )
+    title = "SAC HalfCheetah-v5, 256-256, batch 256, an update every step"
+    return Row("", title, command, work, light_aim=0.7)
+
+
 def solve(steps: float, stop_at: float) -> Row:
     """Each side with the values that the RL Zoo found for it, evaluated equally often."""
     plain = ppo("CartPole-v1", 8, 32, 256, 20, steps)
@@ -129,7 +150,7 @@ def rows(scale: float = 1.0) -> tuple[Row, ...]:
         named(c1, "C1", 4, 2.5),
         named(ppo("CartPole-v1", 1, 2048, 64, 10, 40_000 * scale), "C2", 4, 3),
         named(ppo(BUSY, 16, 128, 512, 4, 40_000 * scale), "C3", 1.8, 1.5, workers=WORKERS),
-        Row("C4", "SAC HalfCheetah-v5", waits_for="SAC"),
+        named(sac(8_000 * scale, 1_000 * scale), "C4", 2, 1.8),
         named(dqn(100_000 * scale, 10_000 * scale), "C5", 3, 2),
         Row("C6", "PPO ALE/Breakout-v5, Nature CNN", waits_for="convolutions"),
         named(ppo("HalfCheetah-v5", 1, 2048, 64, 10, 40_960 * scale), "C7", 4, 3),

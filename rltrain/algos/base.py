@@ -43,6 +43,7 @@ class Parts:
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     exploration: Exploration
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
+    threads: int = 1  # that an update may use beside torch's own
 
 
 class Memory(Protocol):
@@ -86,8 +87,9 @@ class Algorithm(Stateful, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers an optimiser step moves; 0 where there is no optimiser."""
-        groups = getattr(getattr(self, "optimizer", None), "param_groups", ())
+        """How many numbers the optimisers move; 0 where there is none."""
+        optimizers = [o for o in vars(self).values() if isinstance(o, torch.optim.Optimizer)]
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         return sum(p.numel() for group in groups for p in group["params"])
 
     @abstractmethod
@@ -123,9 +125,11 @@ def descend(
     name: str,
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    max_grad_norm: float,
+    max_grad_norm: float = math.inf,
 ) -> None:
-    """One optimiser step down `loss` on the parameters of `module`.
+    """One optimiser step down `loss` on the parameters of `module`, and of it alone.
+
+    What else the loss goes through is given no gradient, and costs none.
 
     Raises:
         TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
@@ -133,7 +137,8 @@ def descend(
     if not math.isfinite(loss.item()):
         raise TrainingError(f"{name} is {loss.item()}; the update was not applied.")
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call] # torch has no type for it
+    own = [p for p in module.parameters() if p.requires_grad]
+    loss.backward(inputs=own)  # type: ignore[no-untyped-call] # torch has no type for it
     norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
     if not math.isfinite(norm.item()):
         bad = next(
@@ -149,3 +154,10 @@ def descend(
 
 def _finite(x: Tensor) -> bool:
     return bool(torch.isfinite(x).all())
+
+
+@torch.no_grad()
+def follow(targets: Iterable[nn.Module], networks: Iterable[nn.Module], tau: float) -> None:
+    """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
+    slow: list[Tensor] = [p for module in targets for p in module.parameters()]
+    torch._foreach_lerp_(slow, [p for module in networks for p in module.parameters()], tau)

@@ -21,10 +21,12 @@ from rltrain.fast.actor_critic import (
     NumpyPolicyGradientLearner,
     NumpyPPOLearner,
 )
+from rltrain.fast.continuous import NumpySACLearner, NumpyTD3Learner
 from rltrain.fast.mlp import linear_layers
 from rltrain.fast.optimizers import can_share
 from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork, dueling_layers
 from rltrain.networks.actor_critic import ActorCritic, Zero
+from rltrain.networks.critics import Critics
 
 Rows = NDArray[Any]
 
@@ -32,6 +34,8 @@ _LEARNERS: dict[str, Callable[..., Any]] = {
     "PPOLearner": NumpyPPOLearner,
     "PolicyGradientLearner": NumpyPolicyGradientLearner,
     "DQNLearner": NumpyDQNLearner,
+    "SACLearner": NumpySACLearner,
+    "TD3Learner": NumpyTD3Learner,
 }
 
 
@@ -80,18 +84,21 @@ def actor_critic(networks: ActorCritic, kernels: str) -> Actor:
     return TorchActor(networks)
 
 
-def q_network(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
-    """Q(s, ·) `[N, A]` of arrays `[N, D]`."""
+def on_arrays(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
+    """A network's outputs `[N, ...]` for arrays `[N, D]`."""
     if kernels == "numpy" and _known(network):
         return NumpyQNetwork(network)
     device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def q_values(x: Rows) -> Rows:
-        values: torch.Tensor = network(torch.from_numpy(x).to(device))
-        return values.cpu().numpy()
+    def outputs(x: Rows) -> Rows:
+        y: torch.Tensor = network(torch.from_numpy(x).to(device))
+        return y.cpu().numpy()
 
-    return q_values
+    return outputs
+
+
+q_network = on_arrays  # Q(s, ·) `[N, A]`
 
 
 def choose(reference: type, kernels: str, *arguments: Any) -> Any:
@@ -105,6 +112,8 @@ def choose(reference: type, kernels: str, *arguments: Any) -> Any:
 
 
 def _fits(network: nn.Module) -> bool:
+    if isinstance(network, Critics):
+        return all(map(_known, network.members))
     if not isinstance(network, ActorCritic):
         return _known(network)
     critic = isinstance(network.critic, Zero) or _known(network.critic)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +59,12 @@ class FlatOptimizer(ABC):
             if "step" in self.optimizer.state[parameter]:
                 self.optimizer.state[parameter]["step"].fill_(self.count)
 
+    def check(self, part: slice, name: str) -> None:
+        """Raises a TrainingError where a part of the gradient is no number."""
+        gradient = self.flat.gradients[part]
+        if not math.isfinite(float(np.dot(gradient, gradient))):
+            raise TrainingError(f"the gradient of {name} is no number; no step was taken.")
+
     def descend(self, loss: float, name: str, max_norm: float) -> None:
         """Clips the gradient to `max_norm` and steps, as `rltrain.algos.base.descend` does.
 
@@ -106,6 +113,37 @@ class FlatAdam(FlatOptimizer):
         np.divide(first, scratch, out=scratch)
         scratch *= group["lr"] * root / (1 - beta1**self.count)
         self.flat.values -= scratch
+
+    def fuse(self, part: slice) -> Callable[[], None]:
+        """What moves a part of many parameters, by torch's own kernel: a third of the time.
+
+        `count` is then that of this step already.
+        """
+        arrays = (self.flat.values, self.flat.gradients, *self._moments)
+        values, gradients, first, second = ([torch.from_numpy(a[part])] for a in arrays)
+        count = torch.tensor(0.0)
+
+        def move() -> None:
+            group = self.optimizer.param_groups[0]
+            beta1, beta2 = group["betas"]
+            count.fill_(self.count)
+            torch._fused_adam_(
+                values,
+                gradients,
+                first,
+                second,
+                [],
+                [count],
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+
+        return move
 
 
 class FlatRMSprop(FlatOptimizer):

@@ -94,3 +94,19 @@ def bernoulli_kl(old: Tensor, new: Tensor) -> Tensor:
 def _check_same_shape(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {tuple(a.shape)}, {tuple(b.shape)}")
+
+
+def squashed_gaussian(mean: Tensor, log_std: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
+    """Actions tanh(u) `[N, A]` of u = mean + σ · noise, and their log-probabilities `[N]`.
+
+    log π(a) = Σ log N(u) − log(1 − tanh² u), the second term as 2 (log 2 − u − softplus(−2u)),
+    which has no difference of near equals (Haarnoja et al. 2018, arXiv 1812.05905, appendix C).
+    The density is that of actions within ±1, whatever an environment scales them to.
+    """
+    if not mean.shape == log_std.shape == normal.shape:
+        shapes = (tuple(x.shape) for x in (mean, log_std, normal))
+        raise ValueError("shapes differ: {}, {}, {}".format(*shapes))
+    u = mean + log_std.exp() * normal
+    density = -(0.5 * normal.square() + log_std + 0.5 * _LOG_2PI)
+    slope = 2 * (math.log(2) - u - functional.softplus(-2 * u))
+    return u.tanh(), (density - slope).sum(-1)

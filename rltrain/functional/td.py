@@ -37,3 +37,10 @@ def huber_losses(value: Tensor, target: Tensor) -> Tensor:
     if value.shape != target.shape:
         raise ValueError(f"shapes differ: {tuple(value.shape)}, {tuple(target.shape)}")
     return torch.nn.functional.smooth_l1_loss(value, target, reduction="none")
+
+
+def squared_error(values: Tensor, target: Tensor) -> Tensor:
+    """Σ_k E[½ (Q_k − y)²] of K critics `[K, N]` towards one target `[N]`."""
+    if values.shape[1:] != target.shape:
+        raise ValueError(f"shapes differ: {tuple(values.shape)}, {tuple(target.shape)}")
+    return 0.5 * (values - target).square().mean(1).sum()

@@ -154,6 +154,61 @@ class QLearningSettings:
     initial_value: float = key("First value of every state and action; high is optimistic.")
 
 
+@dataclass(frozen=True)
+class SACSettings:
+    name: str = key("Registry name.")
+    learning_rate: float = key("Step size of the optimisers.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    gamma: float = key("Discount factor.", min=0, max=1)
+    buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
+    batch_size: int = key("Transitions in a minibatch.", min=1)
+    learning_starts: int = key("Environment steps of uniform actions before updates.", min=0)
+    train_freq: int = key("Environment steps between trainings.", min=1)
+    gradient_steps: int = key("Updates in a training.", min=1)
+    tau: float = key("Share of the critics in each target update; 1 copies.", above=0, max=1)
+    ent_coef: float | Literal["auto"] = key("Temperature α; auto learns it, from 1 on.", min=0)
+    target_entropy: float | Literal["auto"] = key(
+        "Entropy that α is learned for, of actions within ±1; auto is minus their dimensions."
+    )
+    target_entropy_share: float = key(
+        "What auto takes of log A where actions are Discrete.", min=0, max=1
+    )
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+
+
+@dataclass(frozen=True)
+class TD3Settings:
+    name: str = key("Registry name.")
+    learning_rate: float = key("Step size of the optimisers.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    gamma: float = key("Discount factor.", min=0, max=1)
+    buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
+    batch_size: int = key("Transitions in a minibatch.", min=1)
+    learning_starts: int = key("Environment steps of uniform actions before updates.", min=0)
+    train_freq: int = key("Environment steps between trainings.", min=1)
+    gradient_steps: int = key("Updates of the critics in a training.", min=1)
+    tau: float = key("Share of the networks in each target update; 1 copies.", above=0, max=1)
+    policy_delay: int = key("Updates of the critics for each of actor and targets.", min=1)
+    target_noise: float = key("Deviation of the noise on target actions, within ±1.", min=0)
+    target_noise_clip: float = key("Where that noise is cut off.", min=0)
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+
+
+@dataclass(frozen=True)
+class DDPGSettings:
+    name: str = key("Registry name.")
+    learning_rate: float = key("Step size of the optimisers.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    gamma: float = key("Discount factor.", min=0, max=1)
+    buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
+    batch_size: int = key("Transitions in a minibatch.", min=1)
+    learning_starts: int = key("Environment steps of uniform actions before updates.", min=0)
+    train_freq: int = key("Environment steps between trainings.", min=1)
+    gradient_steps: int = key("Updates in a training.", min=1)
+    tau: float = key("Share of the networks in each target update; 1 copies.", above=0, max=1)
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+
+
 register(
     Entry(
         group="algo",
@@ -233,5 +288,40 @@ register(
         observations=("Discrete",),
         actions=("Discrete",),
         networks=False,
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="sac",
+        settings=SACSettings,
+        target="rltrain.algos.sac:SAC",
+        doc="Soft actor-critic with a learned temperature (Haarnoja et al. 2018)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="td3",
+        settings=TD3Settings,
+        target="rltrain.algos.td3:TD3",
+        doc="Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018)",
+        observations=("Box", "Discrete"),
+        actions=("Box",),
+        explorations=("gaussian", "ornstein_uhlenbeck"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="ddpg",
+        settings=DDPGSettings,
+        target="rltrain.algos.ddpg:DDPG",
+        doc="Deep deterministic policy gradient (Lillicrap et al. 2016)",
+        observations=("Box", "Discrete"),
+        actions=("Box",),
+        explorations=("gaussian", "ornstein_uhlenbeck"),
     )
 )

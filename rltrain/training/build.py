@@ -107,6 +107,7 @@ def build_algorithm(
         optimizer=functools.partial(_optimizer, run),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
         kernels=kernels,
+        threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     if run.intrinsic.name == "none":

@@ -28,6 +28,14 @@ DQN = [
     "exploration.final_eps=0.3",
 ]
 ATOMS = ["algo.v_min=-2", "algo.v_max=12"]
+REPLAY = [
+    "env.num_envs=1",
+    "network.hidden_sizes=[32,32]",
+    "algo.learning_rate=0.005",
+    "algo.learning_starts=100",
+    "algo.batch_size=32",
+    "algo.tau=0.05",
+]
 # What lets each algorithm learn a probe in about a second, and how many steps it takes.
 LEARN: dict[str, tuple[int, list[str]]] = {
     "ppo": (
@@ -97,6 +105,9 @@ LEARN: dict[str, tuple[int, list[str]]] = {
         ],
     ),
     "q_learning": (1500, ["env.num_envs=1", "algo.learning_rate=0.2"]),
+    "sac": (1200, REPLAY),
+    "td3": (1200, [*REPLAY, "exploration.std=0.3"]),
+    "ddpg": (1200, [*REPLAY, "exploration.std=0.3"]),
 }
 ALGOS = choices("algo")
 
@@ -106,12 +117,19 @@ def taking(kind: str) -> list[str]:
     return [a for a in ALGOS if kind in algo_entry(a).actions]
 
 
+def takes(algo: str) -> tuple[str, ...]:
+    return algo_entry(algo).actions
+
+
 def observation(bit: int, discrete: bool) -> np.ndarray:
     return np.array([bit]) if discrete else np.array([[2 * bit - 1]], np.float32)
 
 
-def value(policy: Any, obs: np.ndarray) -> float:
-    """max_a Q(s, a), or V(s)."""
+def value(algorithm: Any, obs: np.ndarray) -> float:
+    """max_a Q(s, a), Q(s, π(s)), or V(s)."""
+    policy = algorithm.policy
+    if hasattr(algorithm, "value"):
+        return float(algorithm.value(obs))
     if hasattr(policy, "table"):
         return float(policy.table[obs[0]].max())
     with torch.no_grad():
@@ -146,10 +164,10 @@ def learn(
     while progress.steps < steps:
         sampler.collect(algorithm.horizon, progress, lambda: False)
         algorithm.update(progress)
-    return algorithm.policy, discrete
+    return algorithm, discrete
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize(("algo", "actions"), [(a, k) for a in ALGOS for k in takes(a)])
 @pytest.mark.parametrize(
     ("probe", "values"),
     [
@@ -159,21 +177,23 @@ def learn(
         ("TruncatedChain", {0: 1 / (1 - GAMMA)}),
     ],
 )
-def test_values(compose: Any, algo: str, probe: str, values: dict[int, float]) -> None:
-    policy, discrete = learn(compose, algo, probe)
+def test_values(
+    compose: Any, algo: str, actions: str, probe: str, values: dict[int, float]
+) -> None:
+    algorithm, discrete = learn(compose, algo, probe, continuous=actions == "Box")
     for bit, expected in values.items():
-        assert value(policy, observation(bit, discrete)) == pytest.approx(expected, rel=0.1)
+        assert value(algorithm, observation(bit, discrete)) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", [a for a in ALGOS if "Discrete" in takes(a)])
 @pytest.mark.parametrize(
     ("probe", "actions"), [("BestAction", {0: 1}), ("ObservedAction", {0: 0, 1: 1})]
 )
 def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) -> None:
-    policy, discrete = learn(compose, algo, probe)
+    algorithm, discrete = learn(compose, algo, probe)
     rng = np.random.default_rng(0)
     for bit, expected in actions.items():
-        action, _, _ = policy.act(observation(bit, discrete), None, False, rng)
+        action, _, _ = algorithm.policy.act(observation(bit, discrete), None, False, rng)
         assert action.tolist() == [expected]
 
 
@@ -184,9 +204,11 @@ def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) 
 def test_continuous_policies(
     compose: Any, algo: str, probe: str, actions: dict[int, float]
 ) -> None:
-    policy, _ = learn(compose, algo, probe, continuous=True)
+    algorithm, _ = learn(compose, algo, probe, continuous=True)
     for bit, expected in actions.items():
-        action, _, _ = policy.act(observation(bit, False), None, False, np.random.default_rng(0))
+        action, _, _ = algorithm.policy.act(
+            observation(bit, False), None, False, np.random.default_rng(0)
+        )
         assert action.item() == pytest.approx(expected, abs=0.15)
 
 

@@ -149,7 +149,7 @@ def test_memory_is_that_of_c1():
 
 def test_what_was_not_run_is_listed():
     text = report.table({"C1": result(rounds())}, ROWS)
-    assert "- C4, SAC HalfCheetah-v5: waits for SAC" in text
+    assert "- C6, PPO ALE/Breakout-v5, Nature CNN: waits for convolutions" in text
     assert "- C2, PPO CartPole-v1" in text
 
 
@@ -219,12 +219,16 @@ def test_light_networks_have_the_parameters_of_the_peers():
     assert light.networks(row("C1").work, 4, 2).parameters == 9155
     assert light.networks(row("C5").work, 4, 2).parameters == 10_934
     assert light.networks(row("C5").work, 4, 2).target
+    # actor 17-256-256-12 and two critics 23-256-256-1
+    assert light.networks(row("C4").work, 17, 6).parameters == 73_484 + 2 * 72_193
 
 
 def test_the_bound_shares_on_policy_work_only():
     assert light.bound("ppo", 1.0, 2.0, 3.0, 2) == 3.0
     assert light.bound("dqn", 1.0, 2.0, 3.0, 2) == 6.0
+    assert light.bound("sac", 1.0, 2.0, 3.0, 2) == 4.5
     assert light.processes(row("C1").work, 2) == 2
+    assert light.processes(row("C4").work, 2) == 2
     assert light.processes(row("C1").work, 1) == 1
     assert light.processes(row("C2").work, 2) == 1
 

@@ -18,6 +18,7 @@ from rltrain.functional.distributions import (
     gaussian_kl,
     gaussian_log_prob,
     gaussian_sample,
+    squashed_gaussian,
 )
 
 ALMOST_ONE = 1 - 2**-24  # the largest float32 below 1
@@ -231,3 +232,34 @@ def test_bernoulli_agrees_with_torch() -> None:
 def test_shapes_that_differ_are_refused(function: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         function(torch.zeros(4, 3), torch.zeros(4, 1))
+
+
+def test_squashed_gaussian_by_hand() -> None:
+    """tanh(½) = .46212, whose slope is 1 − .46212² = .78645."""
+    mean, log_std, noise = torch.tensor([[0.3]]), torch.tensor([[-1.0]]), torch.tensor([[0.54366]])
+    action, log_prob = squashed_gaussian(mean, log_std, noise)  # .3 + .36788 · .54366 = .5
+    assert action.item() == pytest.approx(0.46212, abs=1e-5)
+    gaussian = -0.5 * 0.54366**2 + 1 - 0.918939
+    assert log_prob.item() == pytest.approx(gaussian - math.log(0.78645), abs=1e-4)
+
+
+def test_squashed_gaussian_is_a_density() -> None:
+    """Over all actions within ±1 it sums to 1."""
+    u = torch.linspace(-12, 12, 200_001, dtype=torch.float64)[:, None]
+    mean, log_std = torch.full_like(u, 0.7), torch.full_like(u, 0.2)
+    action, log_prob = squashed_gaussian(mean, log_std, (u - mean) / log_std.exp())
+    total = torch.trapezoid(log_prob.exp(), action[:, 0])
+    assert total.item() == pytest.approx(1, abs=1e-6)
+
+
+def test_squashed_gaussian_far_out() -> None:
+    """log(1 − tanh² u) goes to 2 log 2 − 2 |u|, where 1 − tanh² itself is 0."""
+    u = torch.tensor([[40.0, -40.0]])
+    _, log_prob = squashed_gaussian(u, torch.zeros(1, 2), torch.zeros(1, 2))
+    expected = 2 * (-0.918939 - 2 * math.log(2) + 80)
+    assert log_prob.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_squashed_gaussian_checks_shapes() -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        squashed_gaussian(torch.zeros(3, 1), torch.zeros(3, 1), torch.zeros(3))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rltrain.functional.td import action_values, huber_losses, one_step_target
+from rltrain.functional.td import action_values, huber_losses, one_step_target, squared_error
 
 MAKERS = pytest.mark.parametrize("make", [np.array, torch.tensor], ids=["array", "tensor"])
 
@@ -77,3 +77,11 @@ def test_each_sample_may_have_a_discount_of_its_own(make: Callable[..., Any]) ->
     assert one_step_target(one, zero, one, make([0.5, 0.25])).tolist() == [1.5, 1.25]
     with pytest.raises(ValueError, match="shapes differ"):
         one_step_target(one, zero, one, make([[0.5], [0.25]]))
+
+
+def test_squared_error_by_hand() -> None:
+    values = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    # errors (1, 0) and (3, 3) towards (0, 2): halves of the means .5 and 9
+    assert squared_error(values, torch.tensor([0.0, 2.0])).item() == pytest.approx(4.75)
+    with pytest.raises(ValueError, match="shapes differ"):
+        squared_error(values, torch.zeros(2, 1))

@@ -5,11 +5,14 @@ import pytest
 from rltrain.core.errors import UserError
 from rltrain.settings.algos import (
     A2CSettings,
+    DDPGSettings,
     DQNSettings,
     PPOSettings,
     PQNSettings,
     QLearningSettings,
     REINFORCESettings,
+    SACSettings,
+    TD3Settings,
     TRPOSettings,
 )
 from rltrain.settings.registry import entry
@@ -112,6 +115,26 @@ TRPO = {k: PPO[k] for k in ON_POLICY} | {
     "n_critic_updates": 10,
     "batch_size": 64,
 }
+_REPLAY = {
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "constant",
+    "gamma": 0.99,
+    "buffer_size": 1e5,
+    "batch_size": 32,
+    "learning_starts": 0,
+    "train_freq": 1,
+    "gradient_steps": 1,
+    "tau": 0.005,
+    "normalize_obs": False,
+}
+SAC = _REPLAY | {
+    "name": "sac",
+    "ent_coef": "auto",
+    "target_entropy": "auto",
+    "target_entropy_share": 0.5,
+}
+TD3 = _REPLAY | {"name": "td3", "policy_delay": 2, "target_noise": 0.2, "target_noise_clip": 0.5}
+DDPG = _REPLAY | {"name": "ddpg"}
 BASES = {
     "ppo": PPO,
     "dqn": DQN,
@@ -120,6 +143,9 @@ BASES = {
     "a2c": A2C,
     "reinforce": REINFORCE,
     "trpo": TRPO,
+    "sac": SAC,
+    "td3": TD3,
+    "ddpg": DDPG,
 }
 
 
@@ -133,6 +159,9 @@ BASES = {
         ("a2c", A2CSettings),
         ("reinforce", REINFORCESettings),
         ("trpo", TRPOSettings),
+        ("sac", SACSettings),
+        ("td3", TD3Settings),
+        ("ddpg", DDPGSettings),
     ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
@@ -142,6 +171,12 @@ def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
 
 def test_integers_may_be_written_as_floats() -> None:
     assert build(DQNSettings, DQN, "algo").buffer_size == 100_000
+
+
+@pytest.mark.parametrize("key", ["ent_coef", "target_entropy"])
+@pytest.mark.parametrize("value", ["auto", 0.25])
+def test_what_sac_learns_may_be_set(key: str, value: Any) -> None:
+    assert getattr(build(SACSettings, SAC | {key: value}, "algo"), key) == value
 
 
 @pytest.mark.parametrize("target_kl", [None, 0.02])
@@ -199,6 +234,15 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("pqn", "n_epochs", 0),
         ("pqn", "q_lambda", 1.5),
         ("pqn", "max_grad_norm", 0.0),
+        ("sac", "ent_coef", -0.1),
+        ("sac", "tau", 0.0),
+        ("sac", "train_freq", 0),
+        ("sac", "target_entropy_share", 1.1),
+        ("td3", "policy_delay", 0),
+        ("td3", "target_noise", -0.1),
+        ("td3", "target_noise_clip", -0.1),
+        ("ddpg", "tau", 1.5),
+        ("ddpg", "learning_starts", -1),
         ("q_learning", "learning_rate", 1.5),
         ("q_learning", "gamma", 1.5),
     ],
@@ -229,6 +273,9 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("pqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
+        ("sac", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
+        ("td3", {"Box", "Discrete"}, {"Box"}, True),
+        ("ddpg", {"Box", "Discrete"}, {"Box"}, True),
     ],
 )
 def test_what_an_algorithm_declares(

@@ -21,9 +21,13 @@ def train(work, report):
         raise Unable("its scripts step environments one after another only")
     report.watch_optimizers()
     os.chdir(tempfile.mkdtemp())  # it logs to ./runs
-    module, words = (ppo if work["algo"] == "ppo" else dqn)(work)
-    if module == "cleanrl.ppo":
+    module, words = {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]](work)
+    if module in ("cleanrl.ppo", "cleanrl.sac_continuous_action"):
         import gym
+
+        if work["algo"] == "sac":
+            register_for_gym(gym, "HalfCheetah-v4")
+            take_gyms_spaces()
 
         if ":" in work["env"]:
             register_for_gym(gym, work["env"])
@@ -79,16 +83,50 @@ def dqn(work):
     ]
 
 
+def sac(work):
+    # Gymnasium 0.29 has the fourth version, whose physics is the same
+    return "cleanrl.sac_continuous_action", [
+        "--env-id=HalfCheetah-v4",
+        f"--total-timesteps={work['steps']}",
+        f"--buffer-size={work['buffer_size']}",
+        f"--gamma={work['gamma']}",
+        f"--tau={work['tau']}",
+        f"--batch-size={work['batch_size']}",
+        f"--learning-starts={work['learning_starts']}",
+        f"--policy-lr={work['learning_rate']}",
+        f"--q-lr={work['learning_rate']}",
+    ]
+
+
+def take_gyms_spaces():
+    """Lets the replay buffer that it borrows, which asks for Gymnasium's spaces, take Gym's."""
+    import gymnasium
+    from stable_baselines3.common import buffers
+
+    def box(space):
+        return gymnasium.spaces.Box(space.low, space.high, dtype=space.dtype)
+
+    class Buffer(buffers.ReplayBuffer):
+        def __init__(self, size, observations, actions, *args, **kwargs):
+            super().__init__(size, box(observations), box(actions), *args, **kwargs)
+
+    buffers.ReplayBuffer = Buffer
+
+
 def register_for_gym(gym, name):
     """Gym's older interface around an environment of Gymnasium."""
     import gymnasium
 
+    def older(space):
+        if hasattr(space, "n"):
+            return gym.spaces.Discrete(int(space.n))
+        return gym.spaces.Box(space.low, space.high, dtype=space.dtype)
+
     class Older(gym.Env):
         def __init__(self):
             self.inner = gymnasium.make(name)
-            low, high = self.inner.observation_space.low, self.inner.observation_space.high
-            self.observation_space = gym.spaces.Box(low, high, dtype=low.dtype)
-            self.action_space = gym.spaces.Discrete(int(self.inner.action_space.n))
+            self.observation_space = older(self.inner.observation_space)
+            self.action_space = older(self.inner.action_space)
 
         def seed(self, seed=None):
             self.inner.reset(seed=seed)

@@ -32,16 +32,24 @@ class Report:
         self.began = None
         self.first_update = None
         self.ended = None
-        self.updates = 0
         self.steps = 0
-        self.parameters = 0
         self.batch_size = None
         self.returns = deque(maxlen=100)
         self.after_update = None  # called with the number of optimiser steps so far
+        self._optimizers = {}  # how many numbers each moves, and how often it did
         self._seen = None
 
     def first_step(self):
         self.began = self.began or time.monotonic()
+
+    @property
+    def parameters(self):
+        return sum(size for size, _ in self._optimizers.values())
+
+    @property
+    def updates(self):
+        """Optimiser steps; where there are several optimisers, of the one that moves most."""
+        return max(self._optimizers.values(), default=(0, 0))[1]
 
     def watch_optimizers(self):
         """Counts optimiser steps of the whole process, and what they move."""
@@ -51,11 +59,15 @@ class Report:
 
     def _updated(self, optimizer, *_):
         self.ended = time.monotonic()
-        self.updates += 1
-        if self.updates == 1:
-            self.first_update = self.ended
+        first = not self._optimizers
+        if optimizer not in self._optimizers:
             groups = optimizer.param_groups
-            self.parameters = sum(p.numel() for g in groups for p in g["params"])
+            size = sum(p.numel() for g in groups for p in g["params"])
+            self._optimizers[optimizer] = (size, 0)
+        size, steps = self._optimizers[optimizer]
+        self._optimizers[optimizer] = (size, steps + 1)
+        if first:
+            self.first_update = self.ended
             self._look_at_batches()
         elif self._seen is not None:
             self._handle.remove()

@@ -34,7 +34,7 @@ def train(work, report):
         # its quickest to start: the others import torch in every worker
         vec_env_kwargs={"start_method": "fork"} if work.get("workers") else None,
     )
-    model = (ppo if work["algo"] == "ppo" else dqn)(work, env)
+    model = {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]](work, env)
     callbacks = [Watch()]
     if "stop_at" in work:
         callbacks.append(until(work))
@@ -82,6 +82,25 @@ def dqn(work, env):
         target_update_interval=work["target_update_interval"],
         exploration_fraction=0.5,
         policy_kwargs={"net_arch": [120, 84]},
+        device="cpu",
+        seed=work["seed"],
+    )
+
+
+def sac(work, env):
+    from stable_baselines3 import SAC
+
+    return SAC(
+        "MlpPolicy",  # 256-256
+        env,
+        learning_rate=work["learning_rate"],
+        buffer_size=work["buffer_size"],
+        learning_starts=work["learning_starts"],
+        batch_size=work["batch_size"],
+        tau=work["tau"],
+        gamma=work["gamma"],
+        train_freq=work["train_freq"],
+        gradient_steps=1,
         device="cpu",
         seed=work["seed"],
     )

@@ -1,7 +1,7 @@
 """SheepRL: its command line, on the configuration that it publishes its own timings with.
 
-`exp=ppo_benchmarks` switches logging, video, timers, checkpoints and memory mapping off and
-has one thread; the networks are made those of the others.
+`exp=ppo_benchmarks` and `exp=sac_benchmarks` switch logging, video, timers, checkpoints and
+memory mapping off and have one thread; the networks are made those of the others.
 """
 
 import os
@@ -12,7 +12,7 @@ from benchmarks.speed.peers.common import Solved, Unable, run
 
 
 def train(work, report):
-    if work["algo"] != "ppo":
+    if work["algo"] == "dqn":
         raise Unable(f"it has no {work['algo'].upper()}")
     import gymnasium as gym
     import torch
@@ -32,7 +32,7 @@ def train(work, report):
     if "stop_at" in work:
         figures["solved"] = False
         report.after_update = evaluation(work, report, gym)
-    sys.argv = ["sheeprl", *words(work)]
+    sys.argv = ["sheeprl", *(sac if work["algo"] == "sac" else ppo)(work)]
     try:
         command()
     except Solved:
@@ -40,16 +40,37 @@ def train(work, report):
     return figures
 
 
-def words(work):
+def common(work):
     return [
-        "exp=ppo_benchmarks",
         f"seed={work['seed']}",
         "num_threads=1",
         f"env.id={work['env']}",
         "~env.wrapper.render_mode",
-        f"env.num_envs={work['num_envs']}",
+        f"env.num_envs={work.get('num_envs', 1)}",
         f"env.sync_env={not work.get('workers')}",
         f"algo.total_steps={work['steps']}",
+        f"checkpoint.every={10 * work['steps']}",
+        f"metric.log_every={10 * work['steps']}",
+    ]
+
+
+def sac(work):
+    return [
+        "exp=sac_benchmarks",
+        *common(work),
+        f"algo.per_rank_batch_size={work['batch_size']}",
+        f"algo.learning_starts={work['learning_starts']}",
+        f"algo.gamma={work['gamma']}",
+        f"algo.tau={work['tau']}",
+        *(f"algo.{p}.optimizer.lr={work['learning_rate']}" for p in ("actor", "critic", "alpha")),
+        f"buffer.size={work['buffer_size']}",
+    ]
+
+
+def ppo(work):
+    return [
+        "exp=ppo_benchmarks",
+        *common(work),
         f"algo.rollout_steps={work['n_steps']}",
         f"algo.per_rank_batch_size={work['batch_size']}",
         f"algo.update_epochs={work['n_epochs']}",
@@ -62,8 +83,6 @@ def words(work):
         "algo.encoder.mlp_layers=0",
         "algo.actor.mlp_layers=2",
         "algo.critic.mlp_layers=2",
-        f"checkpoint.every={10 * work['steps']}",
-        f"metric.log_every={10 * work['steps']}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Tianshou: its procedural interface, as its own examples put PPO and DQN together.
+"""Tianshou: its procedural interface, as its own examples put PPO, DQN and SAC together.
 
 One thread and DummyVectorEnv, or SubprocVectorEnv where the row asks for `workers`; no
 logger, no progress bar, no test episodes but those that a row asks for.
@@ -24,7 +24,7 @@ def train(work, report):
     envs.seed(work["seed"])
     tests = DummyVectorEnv([lambda: gym.make(work["env"])] * work.get("eval_episodes", 1))
     space = gym.make(work["env"])
-    build = ppo if work["algo"] == "ppo" else dqn
+    build = {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]]
     result = build(work, report, envs, tests, space.observation_space, space.action_space)
     envs.close()
     return {"solved": result.best_score >= work["stop_at"]} if "stop_at" in work else {}
@@ -206,6 +206,56 @@ def dqn(work, report, envs, tests, observations, actions):
             batch_size=work["batch_size"],
             update_step_num_gradient_steps_per_sample=1 / work["train_freq"],
             training_fn=anneal,
+            verbose=False,
+            show_progress=False,
+        )
+    )
+
+
+def sac(work, report, envs, tests, observations, actions):
+    from tianshou.algorithm import SAC
+    from tianshou.algorithm.modelfree.sac import AutoAlpha, SACPolicy
+    from tianshou.algorithm.optim import AdamOptimizerFactory
+    from tianshou.data import Collector, VectorReplayBuffer
+    from tianshou.trainer import OffPolicyTrainerParams
+    from tianshou.utils.net.common import Net
+    from tianshou.utils.net.continuous import ContinuousActorProbabilistic, ContinuousCritic
+    from torch import nn
+
+    def critic():
+        both = {"state_shape": observations.shape, "action_shape": actions.shape, "concat": True}
+        return ContinuousCritic(preprocess_net=Net(hidden_sizes=(256, 256), **both))
+
+    actor = ContinuousActorProbabilistic(
+        preprocess_net=net(observations, (256, 256), nn.ReLU),
+        action_shape=actions.shape,
+        unbounded=True,
+        conditioned_sigma=True,
+    )
+    rate = work["learning_rate"]
+    algorithm = SAC(
+        policy=SACPolicy(actor=actor, action_space=actions),
+        policy_optim=AdamOptimizerFactory(lr=rate),
+        critic=critic(),
+        critic_optim=AdamOptimizerFactory(lr=rate),
+        critic2=critic(),
+        critic2_optim=AdamOptimizerFactory(lr=rate),
+        tau=work["tau"],
+        gamma=work["gamma"],
+        alpha=AutoAlpha(-float(actions.shape[0]), 0.0, AdamOptimizerFactory(lr=rate)),
+    )
+    collector = Collector(algorithm, envs, VectorReplayBuffer(work["buffer_size"], len(envs)))
+    collector.reset()
+    take_returns(collector, report)
+    collector.collect(n_step=work["learning_starts"], random=True)
+    return algorithm.run_training(
+        OffPolicyTrainerParams(
+            training_collector=collector,
+            max_epochs=1,
+            epoch_num_steps=work["steps"] - work["learning_starts"],
+            collection_step_num_env_steps=work["train_freq"],
+            batch_size=work["batch_size"],
+            update_step_num_gradient_steps_per_sample=1 / work["train_freq"],
             verbose=False,
             show_progress=False,
         )

@@ -15,7 +15,7 @@ def train(work, report):
     torch.set_num_threads(1)
     torch.manual_seed(work["seed"])
     report.watch_optimizers()
-    return (ppo if work["algo"] == "ppo" else dqn)(work, report)
+    return {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]](work, report)
 
 
 def make_env(work, num_envs):
@@ -213,6 +213,69 @@ def dqn(work, report):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        target.step()
+
+
+def sac(work, report):
+    import torch
+    from tensordict.nn import TensorDictModule
+    from torch import nn
+    from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+    from torchrl.modules import (
+        MLP,
+        NormalParamExtractor,
+        ProbabilisticActor,
+        TanhNormal,
+        ValueOperator,
+    )
+    from torchrl.objectives import SACLoss, SoftUpdate
+
+    env = make_env(work, 1)
+    size, space = env.observation_spec["observation"].shape[-1], env.action_spec_unbatched
+    actions = space.shape[-1]
+
+    def mlp(inputs, outputs):
+        cells = {"num_cells": [256, 256], "activation_class": nn.ReLU}
+        return MLP(in_features=inputs, out_features=outputs, **cells)
+
+    body = nn.Sequential(mlp(size, 2 * actions), NormalParamExtractor())
+    actor = ProbabilisticActor(
+        TensorDictModule(body, in_keys=["observation"], out_keys=["loc", "scale"]),
+        in_keys=["loc", "scale"],
+        spec=env.full_action_spec_unbatched,
+        distribution_class=TanhNormal,
+        distribution_kwargs={
+            "low": space.space.low,
+            "high": space.space.high,
+            "tanh_loc": False,
+        },
+    )
+    critic = ValueOperator(mlp(size + actions, 1), in_keys=["action", "observation"])
+    loss_module = SACLoss(actor, critic, num_qvalue_nets=2, loss_function="l2")
+    loss_module.make_value_estimator(gamma=work["gamma"])
+    target = SoftUpdate(loss_module, eps=1 - work["tau"])
+    groups = (
+        list(loss_module.qvalue_network_params.flatten_keys().values()),
+        list(loss_module.actor_network_params.flatten_keys().values()),
+        [loss_module.log_alpha],
+    )
+    optimizers = [torch.optim.Adam(group, lr=work["learning_rate"]) for group in groups]
+    buffer = TensorDictReplayBuffer(
+        storage=LazyTensorStorage(work["buffer_size"]), batch_size=work["batch_size"]
+    )
+    start = work["learning_starts"]
+    for data in collect(work, report, env, actor, work["train_freq"], init_random_frames=start):
+        data = data.reshape(-1)
+        buffer.extend(data)
+        if report.steps <= start:
+            continue
+        losses = loss_module(buffer.sample())
+        loss = losses["loss_qvalue"] + losses["loss_actor"] + losses["loss_alpha"]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
         target.step()
 
 

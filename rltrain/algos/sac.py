@@ -1,0 +1,328 @@
+"""Soft actor-critic (Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications",
+arXiv 1812.05905), for a Box of actions; for Discrete ones the form of Christodoulou (2019,
+arXiv 1910.07207).
+
+Legend: B environments, N transitions of a minibatch, A actions or action dimensions.
+
+Networks, densities and the target entropy are of actions within ±1 in every dimension,
+whatever the environment's bounds; the replay buffer holds actions as the environment took
+them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from rltrain import fast
+from rltrain.algos.base import (
+    Algorithm,
+    Metrics,
+    Parts,
+    Policy,
+    PolicyState,
+    descend,
+    follow,
+    means,
+    set_learning_rate,
+)
+from rltrain.core.seeding import generator
+from rltrain.core.spaces import size_of
+from rltrain.core.types import Progress, Rows
+from rltrain.functional.distributions import squashed_gaussian
+from rltrain.functional.exploration import boltzmann
+from rltrain.functional.schedules import scheduled
+from rltrain.functional.td import one_step_target, squared_error
+from rltrain.memory.replay import ReplayBuffer
+from rltrain.networks.actions import BoundedActions
+from rltrain.networks.critics import Critics
+from rltrain.networks.inputs import Inputs
+from rltrain.networks.mlp import with_head
+from rltrain.settings.algos import SACSettings
+
+LOG_STD = (-20.0, 2.0)  # bounds of log σ
+METRICS = ("critic_loss", "actor_loss", "ent_coef", "ent_coef_loss", "entropy")
+
+
+class SACPolicy(Policy):
+    """Samples from the actor, or takes tanh of its mean; uniform actions while warming up."""
+
+    _state = ("actor", "inputs", "warming_up")
+
+    def __init__(self, settings: SACSettings, parts: Parts) -> None:
+        self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
+        self.discrete = isinstance(parts.action_space, spaces.Discrete)
+        self.num_actions = size_of(parts.action_space)
+        outputs = self.num_actions if self.discrete else 2 * self.num_actions
+        self.actor = with_head(parts.network(self.inputs.size), outputs, gain=None)
+        self.actor.to(parts.device)
+        self.outputs = fast.on_arrays(self.actor, parts.kernels)
+        self.warming_up = settings.learning_starts > 0
+        if not self.discrete:
+            self.bounds = BoundedActions(parts.action_space)
+
+    def act(
+        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
+    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        act = self._discrete if self.discrete else self._continuous
+        return act(obs, explore, rng), state, {}
+
+    def _continuous(self, obs: Rows, explore: bool, rng: np.random.Generator) -> Rows:
+        size = (len(obs), self.num_actions)
+        if explore and self.warming_up:
+            return self.bounds.scale(2 * rng.random(size, np.float32) - 1)
+        output = self.outputs(self.inputs.array(obs))
+        u = output[:, : self.num_actions]
+        if explore:
+            log_std = np.minimum(np.maximum(output[:, self.num_actions :], LOG_STD[0]), LOG_STD[1])
+            u = u + np.exp(log_std) * rng.standard_normal(size, np.float32)
+        return self.bounds.scale(np.tanh(u))
+
+    def _discrete(self, obs: Rows, explore: bool, rng: np.random.Generator) -> Rows:
+        if explore and self.warming_up:
+            return rng.integers(self.num_actions, size=len(obs))
+        logits = self.outputs(self.inputs.array(obs))
+        return boltzmann(logits, 1.0, rng) if explore else logits.argmax(-1)
+
+
+class SACLearner:
+    """Steps of the critics, the actor and the temperature, on minibatches.
+
+    Columns of a minibatch are observations `[N, D]`, actions within ±1 `[N, A]` (indices
+    `[N]` of Discrete ones), rewards, termination flags `[N]`, successors `[N, D]`, and
+    standard normal noise `[2, N, A]` for the actions at observations and at successors.
+    """
+
+    def __init__(
+        self,
+        actor: nn.Module,
+        critics: Critics,
+        targets: Critics,
+        log_ent_coef: Tensor,
+        actor_optimizer: torch.optim.Optimizer,
+        critic_optimizer: torch.optim.Optimizer,
+        ent_coef_optimizer: torch.optim.Optimizer | None,
+        settings: SACSettings,
+        target_entropy: float,
+        threads: int = 1,
+    ) -> None:
+        self.actor, self.critics, self.targets = actor, critics, targets
+        self.log_ent_coef = log_ent_coef
+        self.actor_optimizer, self.critic_optimizer = actor_optimizer, critic_optimizer
+        self.ent_coef_optimizer = ent_coef_optimizer
+        self.settings = settings
+        self.target_entropy = target_entropy
+        self.device = log_ent_coef.device
+
+    def begin(self) -> None:
+        """Nothing to do: torch's optimisers hold their own state."""
+
+    def step(self, *columns: Rows) -> tuple[Tensor, ...]:
+        """One step of each optimiser; returns what `METRICS` names.
+
+        Raises:
+            TrainingError: a loss or a gradient is no number; it moved nothing.
+        """
+        batch = [torch.from_numpy(c).to(self.device) for c in columns]
+        ent_coef = self.log_ent_coef.detach().exp()
+        critic_loss = self.critic_loss(ent_coef, *batch)
+        descend(critic_loss, "train/critic_loss", self.critics, self.critic_optimizer)
+        actor_loss, entropy = self.actor_loss(ent_coef, batch[0], batch[-1])
+        descend(actor_loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        ent_coef_loss = self.ent_coef_step(entropy)
+        follow([self.targets], [self.critics], self.settings.tau)
+        return critic_loss.detach(), actor_loss.detach(), ent_coef, ent_coef_loss, entropy
+
+    def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions within ±1 `[N, A]`, and their log-probabilities `[N]`."""
+        mean, log_std = self.actor(x).chunk(2, -1)
+        return squashed_gaussian(mean, log_std.clamp(*LOG_STD), noise)
+
+    def critic_loss(
+        self,
+        ent_coef: Tensor,
+        x: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        successor: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        """J_Q = Σ_k E[½ (Q_k(s, a) − r − γ V(s′))²] (eq. 5)."""
+        with torch.no_grad():  # V(s′) = min_k Q⁻_k(s′, a′) − α log π(a′|s′)    (eq. 3)
+            next_action, log_prob = self.sample(successor, noise[1])
+            next_value = self.targets(successor, next_action).amin(0) - ent_coef * log_prob
+            target = one_step_target(reward, terminated, next_value, self.settings.gamma)
+        return squared_error(self.critics(x, action), target)
+
+    def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """J_π = E[α log π(ã|s) − min_k Q_k(s, ã)], ã = f(noise; s) (eq. 9); and E[−log π]."""
+        action, log_prob = self.sample(x, noise[0])
+        value = self.critics(x, action).min(0).values
+        return (ent_coef * log_prob - value).mean(), -log_prob.detach().mean()
+
+    def ent_coef_step(self, entropy: Tensor) -> Tensor:
+        """One step down J = log α E[−log π − H̄], which is eq. 18 with log α in place of α.
+
+        A small α then moves as fast as a large one.
+        """
+        excess = entropy - self.target_entropy
+        if self.ent_coef_optimizer is None:
+            return torch.zeros_like(excess)
+        self.log_ent_coef.grad = excess.reshape(self.log_ent_coef.shape).clone()
+        loss = self.log_ent_coef.detach() * excess
+        self.ent_coef_optimizer.step()
+        return loss
+
+
+class DiscreteSACLearner(SACLearner):
+    """The same with expectations over actions in place of samples; critics are Q(s, ·)."""
+
+    def critic_loss(
+        self,
+        ent_coef: Tensor,
+        x: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        successor: Tensor,
+        noise: Tensor,
+    ) -> Tensor:
+        """As eq. 5, with V(s′) = π(s′) · [min_k Q⁻_k(s′) − α log π(s′)] (1910.07207, eq. 10)."""
+        with torch.no_grad():
+            log_probs = self.actor(successor).log_softmax(-1)  # [N, A]
+            soft = self.targets(successor).amin(0) - ent_coef * log_probs
+            next_value = (log_probs.exp() * soft).sum(-1)
+            target = one_step_target(reward, terminated, next_value, self.settings.gamma)
+        index = action[None, :, None].expand(2, -1, 1)
+        return squared_error(self.critics(x).gather(-1, index).squeeze(-1), target)
+
+    def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """E[π(s) · [α log π(s) − min_k Q_k(s)]] (1910.07207, eq. 12); and the mean entropy."""
+        with torch.no_grad():
+            value = self.critics(x).amin(0)
+        log_probs = self.actor(x).log_softmax(-1)
+        probs = log_probs.exp()
+        loss = (probs * (ent_coef * log_probs - value)).sum(-1).mean()
+        return loss, -(probs * log_probs).detach().sum(-1).mean()
+
+
+class SAC(Algorithm):
+    """Learns a stochastic policy and two soft action values from replayed transitions.
+
+    Trainings are counted in environment steps, whatever the number of environments; there
+    is none before `learning_starts`, and none is made up for later.
+    """
+
+    _state = (
+        "policy",
+        "critics",
+        "targets",
+        "log_ent_coef",
+        "memory",
+        "actor_optimizer",
+        "critic_optimizer",
+        "ent_coef_optimizer",
+        "rng",
+        "trained_at",
+    )
+
+    def __init__(self, settings: SACSettings, parts: Parts) -> None:
+        self.settings = settings
+        self.num_envs = parts.num_envs
+        self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.policy: SACPolicy = SACPolicy(settings, parts)
+        inputs, actions = self.policy.inputs.size, self.policy.num_actions
+        discrete = self.policy.discrete
+        size, outputs = (inputs, actions) if discrete else (inputs + actions, 1)
+        self.critics = Critics(parts.network, size, outputs, count=2).to(parts.device)
+        self.targets = copy.deepcopy(self.critics).requires_grad_(False)
+        self.memory: ReplayBuffer = ReplayBuffer(
+            settings.buffer_size, parts.observation_space, parts.action_space
+        )
+        learned = settings.ent_coef == "auto"
+        first = 1.0 if learned else float(settings.ent_coef)
+        log_first = math.log(first) if first else -math.inf
+        self.log_ent_coef = torch.tensor(log_first, device=parts.device, requires_grad=learned)
+        rate = settings.learning_rate
+        self.actor_optimizer = parts.optimizer(self.policy.actor.parameters(), rate)
+        self.critic_optimizer = parts.optimizer(self.critics.parameters(), rate)
+        self.ent_coef_optimizer = (
+            parts.optimizer([self.log_ent_coef], rate)  # type: ignore[list-item] # a leaf
+            if learned
+            else None
+        )
+        self.learner = fast.choose(
+            DiscreteSACLearner if discrete else SACLearner,
+            parts.kernels,
+            self.policy.actor,
+            self.critics,
+            self.targets,
+            self.log_ent_coef,
+            self.actor_optimizer,
+            self.critic_optimizer,
+            self.ent_coef_optimizer,
+            settings,
+            target_entropy(settings, actions, discrete),
+            parts.threads,
+        )
+        self.rng = generator(parts.seed, "replay")
+        self.trained_at = 0  # trainings that were due so far
+
+    def update(self, progress: Progress) -> Metrics:
+        s = self.settings
+        self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
+        self.policy.warming_up = progress.steps < s.learning_starts
+        due = progress.steps // s.train_freq - self.trained_at
+        self.trained_at += due
+        if progress.steps <= s.learning_starts:
+            return {}
+        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
+        for optimizer in (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer):
+            if optimizer is not None:
+                set_learning_rate(optimizer, rate)
+        self.learner.begin()
+        history = [self._step() for _ in range(due * s.gradient_steps)]
+        metrics: dict[str, Any] = {}
+        if history:
+            progress.updates += len(history)
+            metrics = {f"train/{n}": m for n, m in zip(METRICS, means(history), strict=True)}
+            if self.ent_coef_optimizer is None:
+                del metrics["train/ent_coef_loss"]
+        return metrics | {"train/learning_rate": rate}
+
+    def _step(self) -> Any:
+        batch = self.memory.sample(self.settings.batch_size, self.rng)
+        array, action = self.policy.inputs.array, batch.action
+        noise = np.zeros(0, np.float32)
+        if not self.policy.discrete:
+            action = self.policy.bounds.unscale(action)
+            noise = self.rng.standard_normal((2, *action.shape), np.float32)
+        obs, successor = array(batch.obs), array(batch.successor)
+        return self.learner.step(obs, action, batch.reward, batch.terminated, successor, noise)
+
+    def value(self, obs: Rows) -> Tensor:
+        """min_k Q_k(s, a) `[N]` of the policy's deterministic actions."""
+        action, _, _ = self.policy.act(obs, None, False, self.rng)
+        x = self.policy.inputs(obs)
+        with torch.no_grad():
+            if self.policy.discrete:
+                index = torch.from_numpy(action).to(x.device)[:, None]
+                values: Tensor = self.critics(x).amin(0).gather(1, index).squeeze(1)
+            else:
+                unit = torch.from_numpy(self.policy.bounds.unscale(action)).to(x.device)
+                values = self.critics(x, unit).amin(0)
+        return values
+
+
+def target_entropy(settings: SACSettings, num_actions: int, discrete: bool) -> float:
+    """H̄: −dim A for a Box, a share of log |A| for Discrete, unless a number is set."""
+    if settings.target_entropy != "auto":
+        return float(settings.target_entropy)
+    return settings.target_entropy_share * math.log(num_actions) if discrete else -num_actions

@@ -192,9 +192,7 @@ class TRPO(OnPolicy):
             after[:] = objective, kl
             return True
 
-        taken = line_search(
-            parameters, step, holds, s.line_search_shrinking_factor, s.line_search_max_iter
-        )
+        taken = line_search(parameters, step, holds, s.line_search_shrink, s.line_search_max_iter)
         return {
             "train/policy_objective": after[0],
             "train/kl_divergence_loss": after[1],

@@ -39,7 +39,7 @@ class PPOSettings(OnPolicySettings):
     clip_range_vf: float | None = key(
         "The value stays this close to the old one; null: free.", above=0
     )
-    kl_coef: float = key("First β of objective=kl_penalty.", above=0)
+    kl_coef: float = key("First β of the KL penalty.", above=0)
     kl_coef_target: float | None = key(
         "KL of an update that β is doubled or halved for; null keeps β.", above=0
     )
@@ -84,7 +84,7 @@ class TRPOSettings(OnPolicySettings):
     cg_max_steps: int = key("Iterations of conjugate gradient.", min=1)
     cg_damping: float = key("Added to the diagonal of the Fisher matrix.", min=0)
     line_search_max_iter: int = key("Steps that are tried before the policy stays.", min=1)
-    line_search_shrinking_factor: float = key(
+    line_search_shrink: float = key(
         "Length of a tried step, in that of the one before.", above=0, below=1
     )
     n_critic_updates: int = key("Passes of the critic over each rollout.", min=1)

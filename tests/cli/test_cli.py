@@ -190,7 +190,7 @@ class MineSettings(QLearningSettings):
 class Mine(QLearning):
     pass
 register(Entry("algo", "mine", MineSettings, "my_plugin:Mine", "Mine", ("Discrete",),
-               ("Discrete",), networks=False))
+               ("Discrete",), ("epsilon_greedy",), networks=False))
 """
 
 

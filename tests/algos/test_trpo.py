@@ -39,7 +39,7 @@ def build(compose: Any, *overrides: str) -> tuple[Any, InlineSampler]:
 def test_the_fisher_product_is_the_hessian_of_the_kl(kind: str) -> None:
     """Against torch's own Hessian, built column by column from a function of the parameters."""
     torch.manual_seed(0)
-    settings = MLPSettings("mlp", (3,), "tanh", "orthogonal")
+    settings = MLPSettings("mlp", (3,), "tanh", "orthogonal", False)
     networks = ActorCritic(lambda size: MLP(settings, size), 2, SPACES[kind], -0.3).double()
     nn.init.normal_(networks.actor[1].weight)
     x = torch.randn(5, 2, dtype=torch.float64)

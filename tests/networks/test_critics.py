@@ -7,7 +7,7 @@ from rltrain.settings.networks import MLPSettings
 
 
 def network(size):
-    return MLP(MLPSettings("mlp", (8,), "relu", "uniform"), size)
+    return MLP(MLPSettings("mlp", (8,), "relu", "uniform", False), size)
 
 
 def test_each_has_a_draw_of_its_own_and_sees_state_and_action():

@@ -34,7 +34,7 @@ KIND = pytest.mark.parametrize(("space", "cls", "outputs", "event"), KINDS)
 
 def networks(space: Space, critic: bool = True) -> ActorCritic:
     torch.manual_seed(0)
-    settings = MLPSettings("mlp", (8,), "tanh", "orthogonal")
+    settings = MLPSettings("mlp", (8,), "tanh", "orthogonal", False)
     return ActorCritic(lambda size: MLP(settings, size), 5, space, -0.5, critic)
 
 

@@ -200,4 +200,6 @@ def _print(rows: list[Any], *columns: str) -> None:
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     terminal = Console(highlight=False, markup=False)
-    terminal.print(table, width=None if terminal.is_terminal else 120)
+    if not terminal.is_terminal:
+        terminal.width = 200  # nothing is folded that somebody may search
+    terminal.print(table)

@@ -167,7 +167,9 @@ def learn(
     return algorithm, discrete
 
 
-@pytest.mark.parametrize(("algo", "actions"), [(a, k) for k in ("Box", "Discrete") for a in taking(k)])
+@pytest.mark.parametrize(
+    ("algo", "actions"), [(a, k) for k in ("Box", "Discrete") for a in taking(k)]
+)
 @pytest.mark.parametrize(
     ("probe", "values"),
     [

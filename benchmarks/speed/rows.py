@@ -150,7 +150,7 @@ def rows(scale: float = 1.0) -> tuple[Row, ...]:
         named(c1, "C1", 4, 2.5),
         named(ppo("CartPole-v1", 1, 2048, 64, 10, 40_000 * scale), "C2", 4, 3),
         named(ppo(BUSY, 16, 128, 512, 4, 40_000 * scale), "C3", 1.8, 1.5, workers=WORKERS),
-        named(sac(8_000 * scale, 1_000 * scale), "C4", 2, 1.8),
+        named(sac(8_000 * scale, 1_000 * scale), "C4", 2, 1.9),
         named(dqn(100_000 * scale, 10_000 * scale), "C5", 3, 2),
         Row("C6", "PPO ALE/Breakout-v5, Nature CNN", waits_for="convolutions"),
         named(ppo("HalfCheetah-v5", 1, 2048, 64, 10, 40_960 * scale), "C7", 4, 3),

@@ -17,7 +17,7 @@ from rltrain.training.tables import read_csv
 from tests.conftest import ALGOS, small
 from tests.training.test_resume import newest, same, stop_after
 
-REACHED, OUT_OF_REACH = "eval.stop_at=-1", "eval.stop_at=1e6"  # of any CartPole or FrozenLake
+REACHED, OUT_OF_REACH = "eval.stop_at=-9999", "eval.stop_at=1e6"  # of any environment here
 
 
 def column(folder: Path, table: str, name: str) -> list[float]:
@@ -35,7 +35,7 @@ def test_training_ends_with_the_evaluation_that_reaches_it(
     assert column(outcome.folder, "evaluations.csv", "time/total_timesteps") == [96]
     assert column(outcome.folder, "progress.csv", "time/total_timesteps") == [48, 96]
     log = (outcome.folder / "run.log").read_text()
-    assert f"eval.stop_at: mean reward {outcome.reached:.1f} reached -1 at step 96" in log
+    assert f"eval.stop_at: mean reward {outcome.reached:.1f} reached -9999 at step 96" in log
 
 
 def test_the_score_is_of_other_episodes_than_the_decision(compose: Any, in_tmp: Path) -> None:
@@ -109,11 +109,11 @@ def test_a_run_that_it_ended_says_what_to_change(
     compose: Any, in_tmp: Path, changes: dict[str, Any]
 ) -> None:
     folder = session.start(compose(*small("ppo", REACHED, "run_name=a"))).folder
-    message = r"is finished: .* reached eval\.stop_at=-\d at step 96.*eval\.stop_at=null"
+    message = r"is finished: .* reached eval\.stop_at=-\d+ at step 96.*eval\.stop_at=null"
     with pytest.raises(UserError, match=message):
         session.resume(folder, None, changes)
     (file,) = (folder / "checkpoints").glob("step_*")
-    with pytest.raises(UserError, match=r"^eval\.stop_at=-\d: .* ended the run.*stop_at=null"):
+    with pytest.raises(UserError, match=r"^eval\.stop_at=-\d+: .* ended the run.*stop_at=null"):
         session.resume(folder, file, {"total_timesteps": 400} | changes)
 
 

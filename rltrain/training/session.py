@@ -188,8 +188,9 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
     parts, standing = None, {}
     try:
         parts = assemble.build(run, settings, values, source)
-        gc.freeze()  # what is there by now stays, and need not be looked at again
-        gc.enable()
+        if not gc.isenabled():  # the first run of a process: what is there by now stays
+            gc.freeze()  # but not what an earlier job of a sweep has left behind
+            gc.enable()
         folders.mark_latest(run.folder, Path(settings.output_dir))
         (run.folder / folders.ERROR).unlink(missing_ok=True)
         standing = {"performance": parts.performance.choices}

@@ -247,7 +247,6 @@ class ProcessSampler(Stateful):
         self.algorithm = algorithm
         self.num_envs = spaces.num_envs
         self.collected = 0
-        self.saved_at = 0
         self.finished: list[tuple[int, float, int]] = []
         self.seconds = {"env": 0.0, "act": 0.0}
         self._arena = Arena(algorithm.horizon, _example(algorithm.policy, spaces))
@@ -376,7 +375,6 @@ class ProcessSampler(Stateful):
             self.algorithm.end_episodes()
         self._ask("prepare_save", at)
         self._answers()
-        self.saved_at = at
 
     def state_dict(self) -> dict[str, Any]:
         self._ask("state")
@@ -400,7 +398,7 @@ class ProcessSampler(Stateful):
         if not all(self._answers()):
             self.algorithm.end_episodes()
         self.finished = [tuple(e) for e in whole["finished"]]
-        self.collected, self.saved_at = whole["collected"], whole["saved_at"]
+        self.collected = whole["collected"]
 
     def close(self) -> None:
         """Ends the workers; those that do not close their environments in time are killed."""

@@ -155,29 +155,9 @@ class QLearningSettings:
 
 
 @dataclass(frozen=True)
-class SACSettings:
-    name: str = key("Registry name.")
-    learning_rate: float = key("Step size of the optimisers.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
-    gamma: float = key("Discount factor.", min=0, max=1)
-    buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
-    batch_size: int = key("Transitions in a minibatch.", min=1)
-    learning_starts: int = key("Environment steps of uniform actions before updates.", min=0)
-    train_freq: int = key("Environment steps between trainings.", min=1)
-    gradient_steps: int = key("Updates in a training.", min=1)
-    tau: float = key("Share of the critics in each target update; 1 copies.", above=0, max=1)
-    ent_coef: float | Literal["auto"] = key("Temperature α; auto learns it, from 1 on.", min=0)
-    target_entropy: float | Literal["auto"] = key(
-        "Entropy that α is learned for, of actions within ±1; auto is minus their dimensions."
-    )
-    target_entropy_share: float = key(
-        "What auto takes of log A where actions are Discrete.", min=0, max=1
-    )
-    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+class ActorReplaySettings:
+    """What actor-critic methods with replay have in common."""
 
-
-@dataclass(frozen=True)
-class TD3Settings:
     name: str = key("Registry name.")
     learning_rate: float = key("Step size of the optimisers.", above=0)
     learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
@@ -188,25 +168,30 @@ class TD3Settings:
     train_freq: int = key("Environment steps between trainings.", min=1)
     gradient_steps: int = key("Updates of the critics in a training.", min=1)
     tau: float = key("Share of the networks in each target update; 1 copies.", above=0, max=1)
-    policy_delay: int = key("Updates of the critics for each of actor and targets.", min=1)
-    target_noise: float = key("Deviation of the noise on target actions, within ±1.", min=0)
-    target_noise_clip: float = key("Where that noise is cut off.", min=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
 
 
 @dataclass(frozen=True)
-class DDPGSettings:
-    name: str = key("Registry name.")
-    learning_rate: float = key("Step size of the optimisers.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
-    gamma: float = key("Discount factor.", min=0, max=1)
-    buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
-    batch_size: int = key("Transitions in a minibatch.", min=1)
-    learning_starts: int = key("Environment steps of uniform actions before updates.", min=0)
-    train_freq: int = key("Environment steps between trainings.", min=1)
-    gradient_steps: int = key("Updates in a training.", min=1)
-    tau: float = key("Share of the networks in each target update; 1 copies.", above=0, max=1)
-    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+class SACSettings(ActorReplaySettings):
+    ent_coef: float | Literal["auto"] = key("Temperature α; auto learns it, from 1 on.", min=0)
+    target_entropy: float | Literal["auto"] = key(
+        "Entropy that α is learned for, of actions within ±1; auto is minus their dimensions."
+    )
+    target_entropy_share: float = key(
+        "What auto takes of log A where actions are Discrete.", min=0, max=1
+    )
+
+
+@dataclass(frozen=True)
+class TD3Settings(ActorReplaySettings):
+    policy_delay: int = key("Updates of the critics for each of actor and targets.", min=1)
+    target_noise: float = key("Deviation of the noise on target actions, within ±1.", min=0)
+    target_noise_clip: float = key("Where that noise is cut off.", min=0)
+
+
+@dataclass(frozen=True)
+class DDPGSettings(ActorReplaySettings):
+    pass
 
 
 register(

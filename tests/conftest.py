@@ -27,14 +27,18 @@ SMALL = {
     ],
     "q_learning": ["env.num_envs=2"],
 }
+SMALL |= {"iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
 
 ALGOS = sorted(registry.entries("algo"))
+ALONE = [a for a in ALGOS if not registry.entry("algo", a).multi_agent]
 
 
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
-    kinds = registry.entry("algo", algo).observations
-    return "CartPole-v1" if "Box" in kinds else "FrozenLake-v1"
+    entry = registry.entry("algo", algo)
+    if entry.multi_agent:
+        return "two_carts"
+    return "CartPole-v1" if "Box" in entry.observations else "FrozenLake-v1"
 
 
 def small(algo: str, *overrides: str) -> list[str]:

@@ -12,6 +12,7 @@ from rltrain.envs.make import check_env
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
+from tests.conftest import fitting_env
 
 CONFIGS = config_dir()
 
@@ -21,13 +22,9 @@ def names(group: str) -> list[str]:
     return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
 
 
-def env_for(algo: str) -> str:
-    return "CartPole-v1" if "Box" in registry.entry("algo", algo).observations else "FrozenLake-v1"
-
-
 @pytest.mark.parametrize("algo", names("algo"))
 def test_every_algorithm_builds_from_its_defaults(compose: Any, algo: str) -> None:
-    run = build_run(compose(f"algo={algo}", f"env={env_for(algo)}", "tuned=none"))
+    run = build_run(compose(f"algo={algo}", f"env={fitting_env(algo)}", "tuned=none"))
     assert run.tuned is None
     build_algorithm(run, build_envs(run))
 

@@ -169,12 +169,12 @@ class PPO(Algorithm):
         )
         returns = advantages + values
 
-        obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
-        samples = len(obs)
-        action = rollout.action.reshape(samples, *(() if networks.discrete else (-1,)))
+        obs, action = rollout.samples(rollout.obs), rollout.samples(rollout.action)
+        if not networks.discrete:
+            action = action.reshape(len(obs), -1)
         per_sample = (rollout.extras["log_prob"], advantages, returns)
         self.learner.begin(
-            self.policy.inputs.array(obs), action, *(c.reshape(samples) for c in per_sample)
+            self.policy.inputs.array(obs), action, *(rollout.samples(c) for c in per_sample)
         )
         history: list[Any] = []
         for _ in range(s.n_epochs):
@@ -195,7 +195,9 @@ class PPO(Algorithm):
             zip([f"train/{name}" for name in METRICS], means(history), strict=True)
         )
         return metrics | {
-            "train/explained_variance": explained_variance(values, returns),
+            "train/explained_variance": explained_variance(
+                rollout.samples(values), rollout.samples(returns)
+            ),
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
@@ -207,7 +209,7 @@ class PPO(Algorithm):
             return rollout.reward
         ended = rollout.terminated | rollout.truncated
         returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
-        self.return_moments.update(returns.reshape(-1))
+        self.return_moments.update(rollout.samples(returns))
         return self.return_moments.scale(rollout.reward)
 
     def _next_values(self) -> Rows:

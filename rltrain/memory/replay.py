@@ -29,6 +29,8 @@ class Sample(NamedTuple):
 class ReplayBuffer:
     """A ring of the last `capacity` transitions, sampled uniformly (Lin 1992).
 
+    Rows that are not valid are left out: they take no room and are never sampled.
+
     Raises:
         UserError: it would not fit into this machine's memory.
     """
@@ -47,9 +49,13 @@ class ReplayBuffer:
         }
         self.position = 0
         self.size = 0
+        self.left_out = 0  # rows that were not valid, since `latest` was asked last
 
     def add(self, step: Transition) -> None:
         """Writes B rows, over the oldest where the ring is full."""
+        if step.valid is not None and not step.valid.all():
+            self.left_out += int((~step.valid).sum())
+            step = step.take(step.valid)
         count = len(step.reward)
         start, end = self.position, self.position + count
         rows: Any = slice(start, end)
@@ -64,8 +70,9 @@ class ReplayBuffer:
         """Nothing to do: every row has its own successor."""
 
     def latest(self, count: int) -> Rows:
-        """The newest `count` observations, fewer where there are not as many."""
-        count = min(count, self.size)
+        """Of the newest `count` rows the observations; those left out are not among them."""
+        count = min(count - self.left_out, self.size)
+        self.left_out = 0
         return self.columns["obs"][np.arange(self.position - count, self.position) % self.capacity]
 
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
@@ -76,10 +83,12 @@ class ReplayBuffer:
     def state_dict(self) -> dict[str, Any]:
         """The rows that are filled, and where the next one goes."""
         filled = {name: column[: self.size].copy() for name, column in self.columns.items()}
-        return {"columns": filled, "position": self.position, "size": self.size}
+        position = {name: getattr(self, name) for name in ("position", "size", "left_out")}
+        return {"columns": filled} | position
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.position, self.size = state["position"], state["size"]
+        self.left_out = state["left_out"]
         for name, column in self.columns.items():
             column[: self.size] = state["columns"][name]
 

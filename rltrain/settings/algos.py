@@ -59,6 +59,18 @@ class QLearningSettings:
     initial_value: float = key("First value of every state and action; high is optimistic.")
 
 
+@dataclass(frozen=True)
+class IQLSettings(DQNSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
+@dataclass(frozen=True)
+class IPPOSettings(PPOSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
 register(
     Entry(
         group="algo",
@@ -93,5 +105,29 @@ register(
         observations=("Discrete",),
         actions=("Discrete",),
         networks=False,
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="iql",
+        settings=IQLSettings,
+        target="rltrain.algos.iql:IQL",
+        doc="Independent deep Q-networks (Tampuu et al. 2015)",
+        observations=("Box", "Discrete"),
+        actions=("Discrete",),
+        multi_agent=True,
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="ippo",
+        settings=IPPOSettings,
+        target="rltrain.algos.ippo:IPPO",
+        doc="Independent PPO (de Witt et al. 2020)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete"),
+        multi_agent=True,
     )
 )

@@ -67,8 +67,9 @@ class Profile:
         self._time(trainer.log, "write", "log")
         self._time(trainer, "save", "checkpoint")
         self._time(trainer, "_save_best", "checkpoint")
-        if hasattr(algorithm, "learner"):  # not every algorithm learns from minibatches
-            self._time(algorithm.learner, "step", "minibatch")
+        for learner in getattr(algorithm, "learners", [algorithm]):
+            if hasattr(learner, "learner"):  # not every algorithm learns from minibatches
+                self._time(learner.learner, "step", "minibatch")
         self._time(algorithm, "update", "learn")
         _replace(algorithm, "update", self._update)
         if trainer.evaluator is not None:

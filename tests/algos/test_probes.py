@@ -1,4 +1,4 @@
-"""Every algorithm learns the known value or policy of every probe that its spaces allow."""
+"""Every algorithm of one agent learns the known value or policy of what its spaces allow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rltrain.settings.registry import entry
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
-from tests.conftest import ALGOS
+from tests.conftest import ALONE
 
 GAMMA = 0.9
 # What lets each algorithm learn a probe in about a second, and how many steps it takes.
@@ -89,7 +89,7 @@ def learn(compose: Any, algo: str, probe: str, **kwargs: Any) -> tuple[Any, bool
     return algorithm.policy, discrete
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", ALONE)
 @pytest.mark.parametrize(
     ("probe", "values"),
     [
@@ -105,7 +105,7 @@ def test_values(compose: Any, algo: str, probe: str, values: dict[int, float]) -
         assert value(policy, observation(bit, discrete)) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", ALONE)
 @pytest.mark.parametrize(
     ("probe", "actions"), [("BestAction", {0: 1}), ("ObservedAction", {0: 0, 1: 1})]
 )
@@ -117,7 +117,7 @@ def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) 
         assert action.tolist() == [expected]
 
 
-@pytest.mark.parametrize("algo", [a for a in ALGOS if "Box" in entry("algo", a).actions])
+@pytest.mark.parametrize("algo", [a for a in ALONE if "Box" in entry("algo", a).actions])
 @pytest.mark.parametrize(
     ("probe", "actions"), [("BestAction", {0: 0.5}), ("ObservedAction", {0: -0.5, 1: 0.5})]
 )

@@ -65,7 +65,10 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
         line = next(line for line in lines if line.startswith(f"{e.name} "))
         assert ", ".join(e.observations) in line
         assert line.rstrip().endswith(", ".join(e.actions))
-        assert (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions)) in algo_table()
+        agents = "several" if e.multi_agent else "one"
+        assert agents in line
+        kinds = ", ".join(e.observations), ", ".join(e.actions)
+        assert (e.name, e.doc, agents, *kinds) in algo_table()
 
 
 def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:

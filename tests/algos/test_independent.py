@@ -42,7 +42,10 @@ LEARN = {
             "algo.n_steps=16",
             "algo.batch_size=32",
             "algo.n_epochs=8",
-            "algo.learning_rate=0.005",
+            "algo.learning_rate=0.003",
+            "algo.ent_coef=0.1",
+            # Of equal rewards it makes noise of unit size, which undoes what was learned.
+            "algo.normalize_advantage=false",
             "algo.learning_rate_schedule=constant",
             "algo.normalize_obs=false",
             "algo.normalize_reward=false",

@@ -3,7 +3,13 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import DQNSettings, PPOSettings, QLearningSettings
+from rltrain.settings.algos import (
+    DQNSettings,
+    IPPOSettings,
+    IQLSettings,
+    PPOSettings,
+    QLearningSettings,
+)
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
@@ -49,12 +55,20 @@ Q_LEARNING = {
     "gamma": 1.0,
     "initial_value": 0.0,
 }
-BASES = {"ppo": PPO, "dqn": DQN, "q_learning": Q_LEARNING}
+TEAM = {"share_parameters": True, "agent_id": False}
+IQL, IPPO = DQN | TEAM | {"name": "iql"}, PPO | TEAM | {"name": "ippo"}
+BASES = {"ppo": PPO, "dqn": DQN, "q_learning": Q_LEARNING, "iql": IQL, "ippo": IPPO}
 
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("ppo", PPOSettings), ("dqn", DQNSettings), ("q_learning", QLearningSettings)],
+    [
+        ("ppo", PPOSettings),
+        ("dqn", DQNSettings),
+        ("q_learning", QLearningSettings),
+        ("iql", IQLSettings),
+        ("ippo", IPPOSettings),
+    ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
     assert entry("algo", name).settings is settings
@@ -119,6 +133,8 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
         ("ppo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
+        ("iql", {"Box", "Discrete"}, {"Discrete"}, True),
+        ("ippo", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
     ],
 )
 def test_what_an_algorithm_declares(
@@ -128,3 +144,4 @@ def test_what_an_algorithm_declares(
     assert set(found.observations) == observations
     assert set(found.actions) == actions
     assert found.networks is networks
+    assert found.multi_agent is (name in ("iql", "ippo"))

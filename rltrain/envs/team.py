@@ -13,7 +13,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import Space, spaces
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError, UserError
@@ -45,7 +44,7 @@ class Team(gym.Env[Any, Any]):
         )
         self.row_space = common_space([a.observation_space for a in self.agents], name)
         self.row_action_space = common_space([a.action_space for a in self.agents], name)
-        self.observation_space = batch_space(self.row_space, len(self.agents))
+        self.observation_space = rows_of(self.row_space, len(self.agents))
         self.action_space = spaces.Tuple([a.action_space for a in self.agents])
         self.alive = np.zeros(len(self.agents), np.bool_)
 
@@ -133,6 +132,15 @@ class Team(gym.Env[Any, Any]):
 
     def close(self) -> None:
         self.parallel_env.close()
+
+
+def rows_of(space: Space, count: int) -> Space:
+    """The space of so many rows. (Gymnasium's own draws a random generator for `space`.)"""
+    if isinstance(space, spaces.Discrete):
+        return spaces.MultiDiscrete([space.n] * count)
+    assert isinstance(space, spaces.Box)
+    low, high = (np.stack([bound] * count) for bound in (space.low, space.high))
+    return spaces.Box(low, high, dtype=space.dtype)  # type: ignore[arg-type] # it is a Box's
 
 
 def own_rows(rows: Rows, space: Space) -> Rows:

@@ -80,7 +80,6 @@ def test_arguments_reach_the_constructor_or_are_refused() -> None:
     [
         (SPREAD, {}),
         (SPREAD, {"continuous_actions": True}),
-        ("pettingzoo:mpe/simple_speaker_listener_v4", {}),
         ("pettingzoo:mpe/simple_tag_v3", {}),
     ],
 )

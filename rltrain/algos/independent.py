@@ -9,6 +9,7 @@ Legend: N agents, B = environments × N rows, of which row e · N + i is agent i
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -189,7 +190,7 @@ class Independent(Algorithm):
 
 
 def own_views(parts: Parts) -> list[View]:
-    """A view for every agent, with a seed of its own."""
+    """A view for every agent, with a seed and exploration of its own."""
     count = len(parts.agents)
     return [
         View(
@@ -200,6 +201,7 @@ def own_views(parts: Parts) -> list[View]:
                 observation_space=agent.observation_space,
                 action_space=agent.action_space,
                 seed=derive(parts.seed, "agent", agent.name),
+                exploration=copy.deepcopy(parts.exploration),
                 agents=(),
             ),
         )

@@ -140,7 +140,7 @@ def rows_of(space: Space, count: int) -> Space:
         return spaces.MultiDiscrete([space.n] * count)
     assert isinstance(space, spaces.Box)
     low, high = (np.stack([bound] * count) for bound in (space.low, space.high))
-    return spaces.Box(low, high, dtype=space.dtype)  # type: ignore[arg-type] # it is a Box's
+    return spaces.Box(low, high, dtype=space.dtype)
 
 
 def own_rows(rows: Rows, space: Space) -> Rows:

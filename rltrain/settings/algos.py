@@ -116,6 +116,7 @@ register(
         doc="Independent deep Q-networks (Tampuu et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
+        explorations=("epsilon_greedy", "boltzmann"),
         multi_agent=True,
     )
 )

@@ -118,6 +118,11 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    if entry.multi_agent and run.intrinsic.name != "none":
+        raise UserError(
+            f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"
+            " several."
+        )
     if run.exploration.name not in entry.explorations:
         raise UserError(
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"

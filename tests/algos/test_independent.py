@@ -32,7 +32,7 @@ LEARN = {
             "algo.train_freq=1",
             "algo.batch_size=32",
             "algo.target_update_interval=20",
-            "algo.exploration_final_eps=0.3",
+            "exploration.final_eps=0.3",
         ],
     ),
     "ippo": (
@@ -229,8 +229,8 @@ def test_keys_and_schedules_count_environment_steps(
         "algo.learning_starts=16",
         "algo.train_freq=8",
         "algo.batch_size=4",
-        "algo.exploration_fraction=1.0",
-        "algo.exploration_final_eps=0.0",
+        "exploration.fraction=1.0",
+        "exploration.final_eps=0.0",
         *how,
     )
     assert algorithm.horizon == 4  # vector steps of two environments

@@ -187,5 +187,5 @@ def test_a_description_of_nothing_names_what_can_be_described() -> None:
 
 
 def test_a_description_of_what_there_is_not_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo\?"):
+    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo( or ippo)?\?"):
         show_description(["ppoo"])

@@ -55,5 +55,5 @@ ROWS = (
     Row(22, "td3", "HalfCheetah-v5", 100_000, 4000, waits_for="td3"),
     Row(23, "sac", "HalfCheetah-v5", 100_000, 4200, waits_for="sac"),
     Row(24, "ppo", "CartPole-v1", 50_000, 450, "recurrent ppo", waits_for="recurrence"),
-    Row(25, "iql", "two_carts", 200_000, 150, "independent Q-learning"),
+    Row(25, "iql", "two_carts", 200_000, 150, "two agents", waits_for="a preset"),
 )

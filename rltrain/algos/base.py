@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rltrain.core.errors import TrainingError
+from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
@@ -31,7 +32,8 @@ class Parts:
     """What an algorithm is built from, beside its own settings.
 
     `network(in_features)` makes a body with `out_features`; `optimizer(parameters,
-    learning_rate)` an optimiser. Both are None for tabular algorithms.
+    learning_rate)` an optimiser. Both are None for tabular algorithms. Where several `agents`
+    act, observations have a row for each agent of each environment, environment by environment.
     """
 
     observation_space: Space
@@ -44,6 +46,7 @@ class Parts:
     exploration: Exploration
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     threads: int = 1  # that an update may use beside torch's own
+    agents: tuple[Agent, ...] = ()  # none where there is but one
 
 
 class Memory(Protocol):

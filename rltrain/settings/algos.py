@@ -215,6 +215,7 @@ register(
         doc="Proximal policy optimisation (Schulman et al. 2017)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        recurrent=True,
     )
 )
 register(
@@ -226,6 +227,7 @@ register(
         doc="Advantage actor-critic (Mnih et al. 2016)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        recurrent=True,
     )
 )
 register(
@@ -260,6 +262,7 @@ register(
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
+        recurrent=True,
     )
 )
 register(
@@ -333,6 +336,7 @@ register(
         actions=("Discrete",),
         explorations=("epsilon_greedy", "boltzmann"),
         multi_agent=True,
+        recurrent=True,
     )
 )
 register(
@@ -345,5 +349,6 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
+        recurrent=True,
     )
 )

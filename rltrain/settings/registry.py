@@ -24,7 +24,7 @@ class Entry:
 
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
     algorithm can work with, `explorations` names of that group; `recurrent` and
-    `multi_agent` say whether it can be either.
+    `multi_agent` say whether it can be either; a network that is `recurrent` has memory.
     """
 
     group: str

@@ -100,7 +100,8 @@ def build_algorithm(
     parameters = network_size(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
-    kernels = choose_kernels(run.kernels, device, parameters, performance)
+    recurrent = registry.entry("network", run.network.name).recurrent
+    kernels = choose_kernels(run.kernels, device, parameters, performance, recurrent)
     if kernels == "numpy":
         spare_dynamo()
     seed_everything(run.seed)
@@ -177,9 +178,18 @@ def choose_device(wanted: str, parameters: int, performance: Performance) -> tor
 
 
 def choose_kernels(
-    wanted: str, device: torch.device, parameters: int, performance: Performance
+    wanted: str,
+    device: torch.device,
+    parameters: int,
+    performance: Performance,
+    recurrent: bool = False,
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with."""
+    if recurrent:
+        if wanted == "numpy":
+            raise UserError("kernels=numpy: there are none for recurrent networks.")
+        performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+        return "torch"
     if wanted == "auto":
         use = "numpy" if device.type == "cpu" and 0 < parameters < SMALL else "torch"
         performance.chose("kernels", use, f"auto: {_size(parameters)} on {device.type}")

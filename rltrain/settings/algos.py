@@ -43,7 +43,6 @@ class PPOSettings(OnPolicySettings):
     kl_coef_target: float | None = key(
         "KL of an update that β is doubled or halved for; null keeps β.", above=0
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise advantages in each minibatch.")
@@ -52,7 +51,6 @@ class PPOSettings(OnPolicySettings):
 
 @dataclass(frozen=True)
 class A2CSettings(OnPolicySettings):
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise the advantages of each rollout.")
@@ -70,7 +68,6 @@ class REINFORCESettings:
     normalize_returns: Literal["none", "center", "standardize"] = key(
         "What an update's returns less the baseline are freed of: mean, or mean and deviation."
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the baseline's loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
@@ -216,6 +213,7 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -228,6 +226,7 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -239,6 +238,7 @@ register(
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -350,5 +350,6 @@ register(
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )

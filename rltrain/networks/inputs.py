@@ -24,14 +24,18 @@ class Inputs(Stateful):
     """Turns observations `[N, ...]` into float32 `[N, D]` on the device.
 
     Discrete becomes one-hot, uint8 in [0, 255] is scaled to [0, 1], a Box is flattened
-    and, with `normalize`, scaled by running statistics. These are part of the policy:
-    saved with it, and moved by `observe` alone, so that evaluation leaves them as they are.
+    and, with `normalize`, scaled by running statistics and clipped to ±`clip`. These are
+    part of the policy: saved with it, and moved by `observe` alone, so that evaluation
+    leaves them as they are.
     """
 
     _state = ("moments",)
 
-    def __init__(self, space: Space, normalize: bool, device: torch.device) -> None:
+    def __init__(
+        self, space: Space, normalize: bool, device: torch.device, clip: float = 10.0
+    ) -> None:
         self.space = space
+        self.clip = clip
         self.device = device
         self.size = size_of(space)
         self._one_hot = isinstance(space, spaces.Discrete)
@@ -54,7 +58,7 @@ class Inputs(Stateful):
             rows[np.arange(len(obs)), obs] = 1
             return rows
         if self.moments is not None:
-            obs = self.moments.normalize(obs)
+            obs = self.moments.normalize(obs, self.clip)
         x = obs.reshape(len(obs), self.size).astype(np.float32, copy=False)
         return x / np.float32(255) if self._bytes else x
 

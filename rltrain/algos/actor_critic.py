@@ -33,7 +33,12 @@ class ActorCriticPolicy(Policy):
     ) -> None:
         self.inputs = Inputs(parts.observation_space, normalize_obs, parts.device)
         self.networks = ActorCritic(
-            parts.network, self.inputs.size, parts.action_space, log_std_init, critic
+            parts.network,
+            self.inputs.layout,
+            parts.action_space,
+            log_std_init,
+            critic,
+            parts.shared,
         ).to(parts.device)
         self.actor = fast.actor_critic(self.networks, parts.kernels)
         self._action_shape = parts.action_space.shape or ()

@@ -9,8 +9,11 @@ from typing import Any
 import gymnasium as gym
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
+from rltrain.core.layout import layout_of
 from rltrain.envs import ids
+from rltrain.envs.wrappers import DropKeys
 from rltrain.settings import registry
+from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit
 from rltrain.settings.run import EnvSettings, RunSettings
 
@@ -34,7 +37,7 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         kwargs["max_episode_steps"] = settings.max_episode_steps
     try:
         # Gymnasium's own checker is slow, and the vector checks what matters.
-        return gym.make(spec, disable_env_checker=True, **kwargs)
+        env = gym.make(spec, disable_env_checker=True, **kwargs)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         entry = str(spec.entry_point)
         extra = next((x for module, x in _EXTRAS.items() if entry.startswith(module)), None)
@@ -46,6 +49,7 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         raise EnvError(
             f"env={settings.id}: its constructor raised {type(error).__name__}: {error}"
         ) from error
+    return DropKeys(env, settings.drop_keys) if settings.drop_keys else env
 
 
 def _check_kwargs(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
@@ -69,11 +73,14 @@ def check_env(run: RunSettings) -> None:
     """Makes a run's environment once, without torch, to see that it exists and fits.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not; or a part of its observations does not fit the network.
     """
     env = make_env(run.env)
     try:
         algo = registry.entry("algo", run.algo.name)
         check_fit(algo, run.env.id, env.observation_space, env.action_space)
+        layout = layout_of(env.observation_space)
+        if not layout.flat or getattr(run.network, "encoders", None):
+            choose_encoders(run.network, layout)
     finally:
         env.close()

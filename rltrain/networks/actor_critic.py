@@ -6,6 +6,7 @@ Legend: N samples, D numbers of an observation, A outputs of the policy's networ
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from gymnasium import Space
@@ -23,7 +24,7 @@ class Zero(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """A policy and a value function with a body each.
+    """A policy and a value function with a body each, or one body that is `shared`.
 
     The head that fits the action space says what the policy's output means; for a Box it
     is a Gaussian whose σ does not depend on the observation. Without `critic` V is 0.
@@ -33,18 +34,22 @@ class ActorCritic(nn.Module):
 
     def __init__(
         self,
-        network: Callable[[int], nn.Module],
-        in_features: int,
+        network: Callable[..., nn.Module],
+        layout: Any,
         action_space: Space,
         log_std: float,
         critic: bool = True,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         self.head = head_of(action_space)
         self.discrete = isinstance(self.head, Categorical)
         self.num_actions = self.head.outputs
-        self.actor = with_head(network(in_features), self.num_actions, gain=0.01)
-        self.critic = with_head(network(in_features), 1, gain=1.0) if critic else Zero()
+        body = network(layout)
+        self.actor = with_head(body, self.num_actions, gain=0.01)
+        self.shared = shared and critic
+        other = body if self.shared or not critic else network(layout)
+        self.critic = with_head(other, 1, gain=1.0) if critic else Zero()
         gaussian = isinstance(self.head, Gaussian)
         first = nn.Parameter(torch.full((self.num_actions,), log_std)) if gaussian else None
         self.register_parameter("log_std", first)

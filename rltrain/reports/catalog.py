@@ -34,7 +34,7 @@ def show_list(arguments: list[str]) -> int:
         from rltrain.envs import ids
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
-        own = [name for name in choices("env") if name not in ("base", "none")]
+        own = [name for name in choices("env") if name != "none"]
         for env_id in (*own, *ids.registered()):
             if wanted in env_id.lower():
                 print(env_id)
@@ -120,13 +120,16 @@ def defaults(group: str, name: str) -> dict[str, Any]:
 
 
 def choices(group: str) -> list[str]:
-    """The YAML files of a group, of rltrain's folder and of the working directory's."""
+    """The YAML files of a group, of rltrain's folder and of the working directory's.
+
+    `base` is none of them: it is what others start from.
+    """
     names = {
         str(path.relative_to(folder / group).with_suffix(""))
         for folder in _folders()
         for path in (folder / group).rglob("*.yaml")
     }
-    return sorted(names)
+    return sorted(names - {"base"})
 
 
 def _describable() -> dict[str, tuple[str, type, str]]:

@@ -17,6 +17,7 @@ class EnvSettings:
     kwargs: dict[str, Any] = key("Arguments of the environment's constructor.")
     num_envs: int = key("Environments stepped side by side.", min=1)
     max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
+    drop_keys: tuple[str, ...] = key("Parts of Dict observations that are left out, as camera.")
     batched: bool = key("Step environments at once where their physics is known (CartPole).")
 
 

@@ -48,7 +48,7 @@ SMALL = {
     "td3": ["env.num_envs=2", *_REPLAY],
     "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
-SMALL["rainbow"] = SMALL["dqn"]
+SMALL |= {"rainbow": SMALL["dqn"], "iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
 
 # Rainbow is DQN with everything that DQN can be.
 ALGOS = sorted([*registry.entries("algo"), "rainbow"])
@@ -59,9 +59,14 @@ def algo_entry(choice: str) -> registry.Entry:
     return registry.entry("algo", defaults("algo", choice).get("name", choice))
 
 
+ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
+
+
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
     found = algo_entry(algo)
+    if found.multi_agent:
+        return "two_carts"
     if "Discrete" not in found.actions:
         return "Pendulum-v1"
     return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"

@@ -59,6 +59,6 @@ ROWS = (
     Row(22, "td3", "HalfCheetah-v5", 100_000, 4000),
     Row(23, "sac", "HalfCheetah-v5", 100_000, 4200),
     Row(24, "ppo", "CartPole-v1", 50_000, 450, "recurrent ppo", waits_for="recurrence"),
-    Row(25, "iql", "CartPole-v1", 200_000, 150, "two agents", waits_for="iql"),
+    Row(25, "iql", "two_carts", 200_000, 150, "two agents", waits_for="a preset"),
     Row(26, "pqn", "CartPole-v1", 100_000, 475, seeds=VALUE_SEEDS),
 )

@@ -39,14 +39,12 @@ class A2C(OnPolicy):
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, self.begun_at(progress))
         set_learning_rate(self.optimizer, rate)
 
-        values = self.memory.extras["value"]  # [T, B]
-        advantages, returns = self.advantages()  # [T, B]
+        advantage, returns, values = self.advantages()
         x, action, _ = self.samples()  # the policy is still the one that acted: the ratio is 1
-        advantage = advantages.reshape(-1)
         if s.normalize_advantage:
             advantage = standardized(advantage)
         self.learner.begin()
-        terms = self.learner.step(x, action, advantage, returns.reshape(-1))
+        terms = self.learner.step(x, action, advantage, returns)
 
         quality = explained_variance(values, returns)
         self.end_rollout()

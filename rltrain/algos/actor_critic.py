@@ -146,8 +146,8 @@ class OnPolicy(Algorithm):
         """
         return progress.fraction_at(progress.steps - self.memory.reward.size)
 
-    def advantages(self) -> tuple[Rows, Rows]:
-        """Â by generalised advantage estimation, and the returns Â + V; both `[T, B]`."""
+    def advantages(self) -> tuple[Rows, Rows, Rows]:
+        """Â by generalised advantage estimation, the returns Â + V, and V `[N]`."""
         rollout, s = self.memory, self.settings
         values = rollout.extras["value"]
         advantages = gae(
@@ -159,21 +159,23 @@ class OnPolicy(Algorithm):
             s.gamma,
             s.gae_lambda,
         )
-        return advantages, advantages + values
+        return (
+            rollout.samples(advantages),
+            rollout.samples(advantages + values),
+            rollout.samples(values),
+        )
 
     def samples(self) -> tuple[Rows, Rows, Rows]:
         """The rollout as rows: what networks take `[N, D]`, actions `[N]` or `[N, K]`, and
         old log-probabilities `[N]`."""
         rollout, event = self.memory, self.policy.networks.head.event
-        count = rollout.reward.size
-        obs = rollout.obs.reshape(count, *rollout.obs.shape[2:])
-        action = rollout.action.reshape(count, *event)
-        return self.policy.inputs.array(obs), action, rollout.extras["log_prob"].reshape(count)
+        obs, action = rollout.samples(rollout.obs), rollout.samples(rollout.action)
+        log_prob = rollout.samples(rollout.extras["log_prob"])
+        return self.policy.inputs.array(obs), action.reshape(len(obs), *event), log_prob
 
     def end_rollout(self) -> None:
         """Lets the normaliser see the rollout's observations, and rewinds it."""
-        obs = self.memory.obs
-        self.policy.inputs.observe(obs.reshape(-1, *obs.shape[2:]))
+        self.policy.inputs.observe(self.memory.samples(self.memory.obs))
         self.memory.rewind()
 
     def _rewards(self) -> Rows:
@@ -183,7 +185,7 @@ class OnPolicy(Algorithm):
             return rollout.reward
         ended = rollout.terminated | rollout.truncated
         returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
-        self.return_moments.update(returns.reshape(-1))
+        self.return_moments.update(rollout.samples(returns))
         return self.return_moments.scale(rollout.reward)
 
     def _next_values(self) -> Rows:

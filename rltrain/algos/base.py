@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rltrain.core.errors import TrainingError
+from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
@@ -33,7 +34,8 @@ class Parts:
     `network(layout, beside)` makes a body with `out_features`, for observations of a
     `rltrain.core.layout.Layout` and as many numbers beside them, out of another `body` if one
     is given; `optimizer(parameters, learning_rate)` an optimiser. Both are None for tabular
-    algorithms. `shared` asks for one body of policy and value.
+    algorithms. `shared` asks for one body of policy and value. Where several `agents` act,
+    observations have a row for each agent of each environment, environment by environment.
     """
 
     observation_space: Space
@@ -47,6 +49,7 @@ class Parts:
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
+    agents: tuple[Agent, ...] = ()  # none where there is but one
 
 
 class Memory(Protocol):

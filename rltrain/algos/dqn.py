@@ -232,7 +232,7 @@ class DQN(Algorithm):
         metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         due = progress.steps // s.train_freq - self.trained_at
         self.trained_at += due
-        if progress.steps <= s.learning_starts:
+        if progress.steps <= s.learning_starts or not self.memory.size:
             return metrics
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval

@@ -116,10 +116,8 @@ class PPO(OnPolicy):
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
 
-        values = self.memory.extras["value"]  # [T, B]
-        advantages, returns = self.advantages()  # [T, B]
-        per_sample = (column.reshape(-1) for column in (advantages, returns, values))
-        self.learner.begin(*self.samples(), *per_sample)
+        advantages, returns, values = self.advantages()
+        self.learner.begin(*self.samples(), advantages, returns, values)
         history: list[Any] = []
         for _ in range(s.n_epochs):
             order = self.rng.permutation(returns.size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from gymnasium import Space
 
-from rltrain.core.types import Rows
+from rltrain.core.types import Rows, Transition
 from rltrain.memory.replay import ReplayBuffer, Sample
 
 
@@ -18,7 +18,8 @@ class NStepReplay(ReplayBuffer):
     Of a sample, `reward` is Σ_{i<k} γ^i r_{t+i}, `discount` is γ^k, and `successor` and
     `terminated` are those of the last step. k is n, or fewer where the episode ended
     before (a truncated one bootstraps from its final observation), or where the step
-    after was not taken yet. The next step of the same environment stands B rows on.
+    after was not taken yet. The next step of the same environment stands B rows on: rows that
+    are not valid keep their place, and are never sampled.
     """
 
     def __init__(
@@ -34,14 +35,27 @@ class NStepReplay(ReplayBuffer):
         self.num_envs = num_envs
         self.n_steps = n_steps
         self.columns["truncated"] = np.zeros(capacity, np.bool_)
+        self.columns["valid"] = np.zeros(capacity, np.bool_)
         self._discounts = (gamma ** np.arange(n_steps + 1)).astype(np.float32)  # γ^0 … γ^n
         self._ahead = np.arange(n_steps) * num_envs
 
+    def _kept(self, step: Transition) -> Transition:
+        valid = np.ones(len(step.reward), np.bool_) if step.valid is None else step.valid
+        return step._replace(valid=valid)
+
+    def latest(self, count: int) -> Rows:
+        newest = self._newest(count)
+        return self.columns["obs"][newest[self.columns["valid"][newest]]]
+
+    def sample(self, count: int, rng: np.random.Generator) -> Sample:
+        rows = rng.integers(self.size, size=count)
+        while not (valid := self.columns["valid"][rows]).all():
+            rows[~valid] = rng.integers(self.size, size=count - int(valid.sum()))
+        return self.gather(rows)
+
     def end_episodes(self) -> None:
         """Truncates what is going on: what is added next belongs to other episodes."""
-        count = min(self.num_envs, self.size)
-        newest = np.arange(self.position - count, self.position) % self.capacity
-        self.columns["truncated"][newest] = True
+        self.columns["truncated"][self._newest(self.num_envs)] = True
 
     def gather(self, rows: Rows) -> Sample:
         """The transitions that begin at `rows` `[N]`."""

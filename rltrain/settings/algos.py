@@ -196,6 +196,18 @@ class DDPGSettings(ActorReplaySettings):
     pass
 
 
+@dataclass(frozen=True)
+class IQLSettings(DQNSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
+@dataclass(frozen=True)
+class IPPOSettings(PPOSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
 register(
     Entry(
         group="algo",
@@ -310,5 +322,30 @@ register(
         observations=EVERY_KIND,
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="iql",
+        settings=IQLSettings,
+        target="rltrain.algos.iql:IQL",
+        doc="Independent deep Q-networks (Tampuu et al. 2015)",
+        observations=("Box", "Discrete"),
+        actions=("Discrete",),
+        explorations=("epsilon_greedy", "boltzmann"),
+        multi_agent=True,
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="ippo",
+        settings=IPPOSettings,
+        target="rltrain.algos.ippo:IPPO",
+        doc="Independent PPO (de Witt et al. 2020)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        multi_agent=True,
     )
 )

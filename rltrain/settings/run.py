@@ -13,7 +13,7 @@ from rltrain.settings.schema import build, convert, key
 
 @dataclass(frozen=True)
 class EnvSettings:
-    id: str = key("Gymnasium id; module:Id imports the module first.")
+    id: str = key("Gymnasium id; module:Id imports the module first; pettingzoo:FAMILY/NAME.")
     kwargs: dict[str, Any] = key("Arguments of the environment's constructor.")
     num_envs: int = key("Environments stepped side by side.", min=1)
     max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
@@ -63,7 +63,7 @@ class RunSettings:
     eval: EvalSettings = key("Evaluation.")
     checkpoint: CheckpointSettings = key("Checkpoints.")
     logger: LoggerSettings = key("Logs.")
-    total_timesteps: int = key("Environment steps to train for.", min=1)
+    total_timesteps: int = key("Environment steps to train for, however many agents act.", min=1)
     seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
     device: str = key("auto, cpu, cuda or cuda:1.")
     num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
@@ -119,6 +119,11 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    if entry.multi_agent and run.intrinsic.name != "none":
+        raise UserError(
+            f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"
+            " several."
+        )
     if run.exploration.name not in entry.explorations:
         raise UserError(
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"

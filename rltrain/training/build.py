@@ -23,8 +23,11 @@ from rltrain.core.layout import Layout, layout_of
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores
 from rltrain.core.seeding import global_state, seed_everything, set_global_state
+from rltrain.core.spaces import Agent
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
+from rltrain.envs.team import Team
+from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
 from rltrain.networks.encoders import with_encoder
@@ -66,6 +69,11 @@ class Spaces:
     observation_space: Space
     action_space: Space
     num_envs: int
+    agents: tuple[Agent, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return self.num_envs * max(1, len(self.agents))
 
 
 def build_envs(
@@ -77,7 +85,7 @@ def build_envs(
     """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
-    envs = VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
+    envs = vector_env(make, count, run.seed, "environments", batch=env.batched, first=first)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
         why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
@@ -112,6 +120,7 @@ def build_algorithm(
         kernels=kernels,
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
+        agents=envs.agents,
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     if run.intrinsic.name == "none":
@@ -139,7 +148,7 @@ def spaces_of(run: RunSettings) -> Spaces:
     """What an algorithm has to know of the environments, from one that is made and closed."""
     envs = build_envs(run, count=1)
     envs.close()
-    return Spaces(envs.observation_space, envs.action_space, run.env.num_envs)
+    return Spaces(envs.observation_space, envs.action_space, run.env.num_envs, envs.agents)
 
 
 def _network(
@@ -258,7 +267,9 @@ def _workers_pay(run: RunSettings, workers: int) -> tuple[bool, str]:
     try:
         seconds, draws = time_step(env)
         on_gpu = run.device != "cpu" and torch.cuda.is_available()
-        if on_gpu and network_size(run, env.observation_space) >= SMALL:
+        team = env.unwrapped
+        space = team.row_space if isinstance(team, Team) else env.observation_space
+        if on_gpu and network_size(run, space) >= SMALL:
             return False, "auto: workers act on the CPU, whose last bits are not the GPU's"
     finally:
         env.close()

@@ -51,7 +51,7 @@ class InlineSampler(Stateful):
         self.algorithm = algorithm
         self.rng = rng
         self.why_not_saved = envs.why_not_saved()
-        self.policy_state = algorithm.policy.initial_state(envs.num_envs)
+        self.policy_state = algorithm.policy.initial_state(envs.num_rows)
         self.collected = 0  # vector steps of a horizon that is not complete
         self.finished: list[tuple[int, float, int]] = []
         self.saved_at = 0
@@ -81,6 +81,7 @@ class InlineSampler(Stateful):
                     step.truncated,
                     step.successor,
                     extras,
+                    step.valid,
                 )
             )
             self.seconds["act"] += acted - clock
@@ -88,6 +89,8 @@ class InlineSampler(Stateful):
             if step.episodes:
                 self.finished += [(e.env, e.ret, e.length) for e in step.episodes]
                 ended = step.terminated | step.truncated
+                if step.valid is not None:  # those that were gone begin anew with the last
+                    ended |= ~step.valid
                 self.policy_state = policy.restart(self.policy_state, ended)
             progress.steps += envs.num_envs
             self.collected += 1
@@ -111,7 +114,7 @@ class InlineSampler(Stateful):
         """
         if self.why_not_saved is not None:
             self.algorithm.end_episodes()
-            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_rows)
             self.envs.rebuild()
             self.envs.restart(at)
         self.saved_at = at
@@ -132,7 +135,7 @@ class InlineSampler(Stateful):
                 error,
             )
             self.algorithm.end_episodes()
-            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_rows)
             self.envs.rebuild()
             self.envs.restart(self.saved_at)
             self.lost = True

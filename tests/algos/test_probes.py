@@ -1,4 +1,4 @@
-"""Every algorithm learns the known value or policy of every probe that its spaces allow."""
+"""Every algorithm of one agent learns the known value or policy of what its spaces allow."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ LEARN: dict[str, tuple[int, list[str]]] = {
     "td3": (1200, [*REPLAY, "exploration.std=0.3"]),
     "ddpg": (1200, [*REPLAY, "exploration.std=0.3"]),
 }
-ALGOS = choices("algo")
+ALGOS = [a for a in choices("algo") if not algo_entry(a).multi_agent]
 
 
 def taking(kind: str) -> list[str]:

@@ -68,7 +68,10 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
         assert ", ".join(e.observations) in row[0]
         last = " ".join(line.partition(", ".join(e.observations))[2] or line for line in row)
         assert words(", ".join(e.actions)) <= words(last)  # a long list takes several lines
-        assert (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions)) in algo_table()
+        agents = "several" if e.multi_agent else "one"
+        assert agents in row[0]
+        kinds = ", ".join(e.observations), ", ".join(e.actions)
+        assert (e.name, e.doc, agents, *kinds) in algo_table()
 
 
 def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:
@@ -200,5 +203,5 @@ def test_a_description_of_nothing_names_what_can_be_described() -> None:
 
 
 def test_a_description_of_what_there_is_not_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo\?"):
+    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo( or ippo)?\?"):
         show_description(["ppoo"])

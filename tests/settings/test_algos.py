@@ -7,6 +7,8 @@ from rltrain.settings.algos import (
     A2CSettings,
     DDPGSettings,
     DQNSettings,
+    IPPOSettings,
+    IQLSettings,
     PPOSettings,
     PQNSettings,
     QLearningSettings,
@@ -135,6 +137,8 @@ SAC = _REPLAY | {
 }
 TD3 = _REPLAY | {"name": "td3", "policy_delay": 2, "target_noise": 0.2, "target_noise_clip": 0.5}
 DDPG = _REPLAY | {"name": "ddpg"}
+TEAM = {"share_parameters": True, "agent_id": False}
+IQL, IPPO = DQN | TEAM | {"name": "iql"}, PPO | TEAM | {"name": "ippo"}
 BASES = {
     "ppo": PPO,
     "dqn": DQN,
@@ -146,6 +150,8 @@ BASES = {
     "sac": SAC,
     "td3": TD3,
     "ddpg": DDPG,
+    "iql": IQL,
+    "ippo": IPPO,
 }
 
 
@@ -162,6 +168,8 @@ BASES = {
         ("sac", SACSettings),
         ("td3", TD3Settings),
         ("ddpg", DDPGSettings),
+        ("iql", IQLSettings),
+        ("ippo", IPPOSettings),
     ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
@@ -277,6 +285,8 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("sac", EVERY_KIND, {"Box", "Discrete"}, True),
         ("td3", EVERY_KIND, {"Box"}, True),
         ("ddpg", EVERY_KIND, {"Box"}, True),
+        ("iql", {"Box", "Discrete"}, {"Discrete"}, True),
+        ("ippo", {"Box", "Discrete"}, EVERY_ACTION, True),
     ],
 )
 def test_what_an_algorithm_declares(
@@ -286,3 +296,4 @@ def test_what_an_algorithm_declares(
     assert set(found.observations) == observations
     assert set(found.actions) == actions
     assert found.networks is networks
+    assert found.multi_agent is (name in ("iql", "ippo"))

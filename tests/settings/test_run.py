@@ -38,6 +38,15 @@ EPS = {
     "fraction": 0.5,
     "schedule": "linear",
 }
+RND = {
+    "name": "rnd",
+    "coef": 1.0,
+    "learning_rate": 1e-4,
+    "hidden_sizes": [8],
+    "num_features": 4,
+    "gamma": 0.99,
+    "batch_size": 4,
+}
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -104,6 +113,7 @@ def test_a_tabular_algorithm_takes_neither_network_nor_optimizer() -> None:
     [
         ("ppo", {"network": NONE}, "^network=none: algo=ppo needs one"),
         ("dqn", {"optimizer": NONE}, "^optimizer=none: algo=dqn needs one"),
+        ("iql", {"exploration": EPS, "intrinsic": RND}, "^intrinsic=rnd: it is for one agent"),
         ("q_learning", {"optimizer": NONE}, "^network=mlp: algo=q_learning is tabular"),
         ("q_learning", {"network": NONE}, "^optimizer=sgd: algo=q_learning is tabular"),
     ],

@@ -91,9 +91,9 @@ class PolicyGradientLearner:
         """
         s = self.settings
         x, action, advantage, target = (torch.from_numpy(c).to(self.device) for c in columns)
-        log_prob, entropy = self.networks.evaluate(x, action)
+        log_prob, entropy, value = self.networks.evaluate(x, action)
         policy_loss = losses.policy_gradient(log_prob, advantage)
-        value_loss = losses.value_loss(self.networks.value(x), target)
+        value_loss = losses.value_loss(value, target)
         entropy_loss = -entropy.mean()
         loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)

@@ -64,8 +64,7 @@ class TorchActor:
     @torch.inference_mode()
     def sample(self, x: Rows, noise: Rows) -> tuple[Rows, Rows, Rows]:
         inputs = self._tensor(x)
-        action, log_prob = self.networks.sample(inputs, self._tensor(noise))
-        value = self.networks.value(inputs)
+        action, log_prob, value = self.networks.sample(inputs, self._tensor(noise))
         return action.cpu().numpy(), log_prob.cpu().numpy(), value.cpu().numpy()
 
     @torch.inference_mode()

@@ -68,17 +68,26 @@ class ActorCritic(nn.Module):
         value: Tensor = self.critic(x)
         return value.squeeze(-1)
 
-    def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions `[N]` or `[N, K]` out of the head's `noise`, and their log π(a|s) `[N]`."""
-        distribution = self.distribution(x)
+    def both(self, x: Tensor) -> tuple[Parameters, Tensor]:
+        """The parameters of π(·|s) and V(s) `[N]`; a shared body is passed once."""
+        if not self.shared:
+            return self.distribution(x), self.value(x)
+        features = self.actor[0](x)
+        output, value = self.actor[1](features), self.critic[1](features)  # type: ignore[index] # a Sequential
+        return self.head.parameters(output, self.log_std), value.squeeze(-1)
+
+    def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Actions `[N]` or `[N, K]` out of the head's `noise`, their log π(a|s) and V(s) `[N]`."""
+        distribution, value = self.both(x)
         action = self.head.sample(distribution, noise)
-        return action, self.head.log_prob(distribution, action)
+        return action, self.head.log_prob(distribution, action), value
 
     def mode(self, x: Tensor) -> Tensor:
         """The likeliest actions."""
         return self.head.mode(self.distribution(x))
 
-    def evaluate(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """log π(a|s) `[N]` and the entropy of π(·|s) `[N]` (one number for a Gaussian)."""
-        distribution = self.distribution(x)
-        return self.head.log_prob(distribution, action), self.head.entropy(distribution)
+    def evaluate(self, x: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log π(a|s) `[N]`, the entropy of π(·|s) `[N]` (one number for a Gaussian), V(s) `[N]`."""
+        distribution, value = self.both(x)
+        log_prob = self.head.log_prob(distribution, action)
+        return log_prob, self.head.entropy(distribution), value

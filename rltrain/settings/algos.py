@@ -217,6 +217,7 @@ register(
         doc="Proximal policy optimisation (Schulman et al. 2017)",
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        shares=True,
     )
 )
 register(
@@ -228,6 +229,7 @@ register(
         doc="Advantage actor-critic (Mnih et al. 2016)",
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        shares=True,
     )
 )
 register(
@@ -239,6 +241,7 @@ register(
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        shares=True,
     )
 )
 register(
@@ -347,5 +350,6 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
+        shares=True,
     )
 )

@@ -124,6 +124,12 @@ def _check_combination(run: RunSettings) -> None:
             f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"
             " several."
         )
+    if getattr(run.network, "shared", False) and not entry.shares:
+        able = sorted(e.name for e in registry.entries("algo").values() if e.shares)
+        raise UserError(
+            f"network.shared=true: algo={run.algo.name} has no policy and value that could be one"
+            f" network, as those of {', '.join(able)}."
+        )
     if run.exploration.name not in entry.explorations:
         raise UserError(
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"

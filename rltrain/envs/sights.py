@@ -85,20 +85,25 @@ class EverySight(gym.Env[Any, Any]):
     """A part of a nested observation for each of four choices of one action: none can be spared.
 
     A picture, a sentence, switches and a number each tell a bit. The action, one of sixteen,
-    is the number that the bits write; `continuous` has a dimension for each. The reward is
-    the share of the bits that are right, from −1 to 1. An episode has `length` steps.
+    is the number that the bits write; where `actions` are MultiBinary they are the bits, and a
+    Box (or `continuous`) has a dimension for each. The reward is the share of the bits that
+    are right, from −1 to 1. An episode has `length` steps.
     """
 
-    def __init__(self, continuous: bool = False, length: int = 1) -> None:
+    def __init__(
+        self, continuous: bool = False, length: int = 1, actions: str = "Discrete"
+    ) -> None:
         self.parts = ("picture", "Text", "MultiDiscrete", "Box")
         picture, text, dials, number = (SIGHTS[name][0]() for name in self.parts)
         inner = spaces.Dict({"dials": dials, "number": number})
         self.observation_space = spaces.Dict(
             {"camera": picture, "inner": spaces.Tuple([text, inner])}
         )
-        self.action_space = (
-            spaces.Box(-1, 1, (4,), np.float32) if continuous else spaces.Discrete(16)
-        )
+        self.action_space: gym.Space[Any] = spaces.Discrete(16)
+        if continuous or actions == "Box":
+            self.action_space = spaces.Box(-1, 1, (4,), np.float32)
+        elif actions == "MultiBinary":
+            self.action_space = spaces.MultiBinary(4)
         self.length, self.left = length, length
         self.bits = np.zeros(4, np.int64)
 
@@ -119,7 +124,10 @@ class EverySight(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         wanted = 2 * self.bits - 1
-        said = np.asarray(action) if np.ndim(action) else 2 * (int(action) >> np.arange(4) & 1) - 1
+        said = np.asarray(action)
+        if not isinstance(self.action_space, spaces.Box):
+            bits = said if said.ndim else said >> np.arange(4) & 1
+            said = 2 * bits.astype(np.int64) - 1
         self.left -= 1
         return self.observe(), float((said * wanted).mean()), self.left == 0, False, {}
 

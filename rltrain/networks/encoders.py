@@ -64,7 +64,8 @@ def encoder_of(settings: EncoderSettings, leaf: Leaf, name: str) -> nn.Module:
         "impala": pictures.impala,
     }
     if name in convolutions:
-        return pictures.Picture(settings, leaf, convolutions[name])
+        size = settings.picture_size if leaf.path else None
+        return pictures.Picture(settings, leaf, convolutions[name], size)
     if name in ("characters", "words"):
         return Text(settings, leaf, words=name == "words")
     return OneHot(leaf) if name == "one_hot" else Flat(leaf)

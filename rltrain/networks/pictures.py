@@ -19,7 +19,8 @@ class Picture(nn.Module):
     """Pictures `[N, *shape]` as the environment has them to features `[N, F]`.
 
     Bytes are scaled here, on the device that computes. A stack of pictures lies in the
-    channels, the first picture's first.
+    channels, the first picture's first. With a `size` a linear layer makes F that: else the
+    thousands that convolutions leave would drown what stands beside them.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Picture(nn.Module):
         settings: EncoderSettings,
         leaf: Leaf,
         layers_of: Callable[[EncoderSettings, int, int], list[nn.Module]],
+        size: int | None = None,
     ) -> None:
         super().__init__()
         self.scale = leaf.scale
@@ -36,16 +38,21 @@ class Picture(nn.Module):
             axis = settings.channels
         self.move_channels = axis == "last"
         channels, *sides = self.size
-        self.layers = nn.Sequential(*layers_of(settings, channels, min(sides)))
+        self.layers = nn.Sequential(*layers_of(settings, channels, min(sides)), nn.Flatten())
         with torch.no_grad():
             self.out_features = self.layers(torch.zeros(1, *self.size)).numel()
+        if size is not None:
+            last = nn.Linear(self.out_features, size)
+            self.layers.append(initialized(last, settings.cnn_initialization))
+            self.layers.append(ACTIVATIONS[settings.cnn_activation]())
+            self.out_features = size
 
     def forward(self, x: Tensor) -> Tensor:
         if self.move_channels:
             x = x.movedim(-1, -3)
         x = x.reshape(len(x), *self.size).float()
         features: Tensor = self.layers(x / self.scale if self.scale != 1 else x)
-        return features.flatten(1)
+        return features
 
 
 def nature_cnn(settings: EncoderSettings, channels: int, side: int) -> list[nn.Module]:

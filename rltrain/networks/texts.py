@@ -33,7 +33,7 @@ class Text(nn.Module):
         self.out_features = 2 * settings.text_size
 
     def forward(self, codes: Tensor) -> Tensor:
-        tokens = codes.long() if self.tokens is None else self.tokens(codes.long())
+        tokens = codes.long() if self.tokens is None else self.tokens(codes)
         embedded = self.embedding(tokens).transpose(1, 2)  # [N, E, L]
         x = self.activation(self.neighbours(embedded))
         return pooled(x, (tokens != 0).unsqueeze(1))
@@ -67,7 +67,7 @@ class Words(nn.Module):
         self.register_buffer("power", torch.tensor(powers), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
-        value = self.value[codes]
+        value = self.value[codes.long()]
         inside = value > 0
         before = torch.zeros_like(inside)
         before[:, 1:] = inside[:, :-1]

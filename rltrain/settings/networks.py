@@ -29,6 +29,7 @@ class EncoderSettings:
     channels: Literal["auto", "first", "last"] = key(
         "Axis of a picture's channels; auto finds it out."
     )
+    picture_size: int = key("Features that a picture beside other parts comes to.", min=1)
     cnn_width: int = key("Times as many channels in every convolution.", min=1)
     cnn_depth: int = key("Residual blocks in each of impala's stages.", min=1)
     cnn_activation: Activation = key("After each convolution.")

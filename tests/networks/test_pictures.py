@@ -120,3 +120,11 @@ def test_first_weights_by_key() -> None:
     assert weights["uniform"].abs().max() <= 1 / (3 * 64) ** 0.5
     assert weights["xavier"].std().item() == pytest.approx((2 / (192 + 2048)) ** 0.5, rel=0.05)
     assert weights["kaiming"].std().item() == pytest.approx((2 / 192) ** 0.5, rel=0.05)
+
+
+def test_beside_other_parts_a_picture_comes_to_a_few_features() -> None:
+    box = spaces.Box(0, 255, (84, 84, 3), np.uint8)
+    leaf = layout_of(spaces.Dict({"camera": box})).leaves[0]
+    encoder: Any = encoder_of(encoding(picture_size=5), leaf, "nature_cnn")
+    assert encoder.out_features == 5
+    assert encoder(torch.zeros(2, 84, 84, 3, dtype=torch.uint8)).shape == (2, 5)

@@ -20,6 +20,7 @@ MLP = {
     "encoders": {},
     "pictures": "auto",
     "channels": "auto",
+    "picture_size": 64,
     "cnn_width": 1,
     "cnn_depth": 2,
     "cnn_activation": "relu",

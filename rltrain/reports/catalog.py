@@ -44,11 +44,11 @@ def show_list(arguments: list[str]) -> int:
                 algo, _, env = name.partition("/")
                 print(f"{name:<34} rltrain algo={algo} env={env}")
     elif what == "algos":
-        _print(algo_table(), "algo", "what it is", "agents", "observations", "actions")
+        print_table(algo_table(), "algo", "what it is", "agents", "observations", "actions")
     else:
         group = what.removesuffix("s")
         rows = [(name, _doc(group, name)) for name in choices(group)]
-        _print(rows, group, "what it is")
+        print_table(rows, group, "what it is")
     return OK
 
 
@@ -86,7 +86,7 @@ def show_description(arguments: list[str]) -> int:
         raise UserError(f"There is nothing called {name!r} to describe.{did_you_mean(name, known)}")
     group, cls, doc = known[name]
     print(f"{name}: {doc}" if doc else name)
-    _print(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
+    print_table(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
     return OK
 
 
@@ -201,7 +201,8 @@ def _yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _print(rows: list[Any], *columns: str) -> None:
+def print_table(rows: list[Any], *columns: str) -> None:
+    """Prints rows under the heads of their columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == columns[0])

@@ -185,7 +185,7 @@ def test_values_of_another_algorithm_are_listed_and_described(out: Callable[...,
     what = "Rainbow: DQN with all of its extensions at once (Hessel et al. 2018)"
     dqn = registry.entry("algo", "dqn")
     spaces = (", ".join(dqn.observations), ", ".join(dqn.actions))
-    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", *spaces)
+    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", "one", *spaces)
     assert rows["dqn"][1] == dqn.doc
     assert list(rows)[: len(registry.entries("algo"))] == list(registry.entries("algo"))
     text = out(show_description, "rainbow")

@@ -59,6 +59,9 @@ def algo_entry(choice: str) -> registry.Entry:
     return registry.entry("algo", defaults("algo", choice).get("name", choice))
 
 
+# Those that can be, with a network that remembers.
+REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru"]
+_MEMORY = ["network.hidden_sizes=[8]", "network.state_size=8", "network.sequence_length=6"]
 ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
 
 
@@ -73,7 +76,8 @@ def fitting_env(algo: str) -> str:
 
 
 def small(algo: str, *overrides: str) -> list[str]:
-    """Overrides of a run that takes a second."""
+    """Overrides of a run that takes a second; `ppo+lstm` is ppo with network=lstm."""
+    algo, _, network = algo.partition("+")
     return [
         f"algo={algo}",
         f"env={fitting_env(algo)}",
@@ -87,6 +91,7 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
+        *([f"network={network}", "network.burn_in=3", *_MEMORY] if network else []),
         *overrides,
     ]
 

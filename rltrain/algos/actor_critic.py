@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rltrain import fast
 from rltrain.algos.base import Algorithm, Parts, Policy, PolicyState, descend
+from rltrain.algos.samples import order_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
 from rltrain.functional.returns import gae, running_returns
@@ -20,6 +21,7 @@ from rltrain.functional.statistics import RunningMoments
 from rltrain.memory.rollout import Rollout
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.inputs import Inputs
+from rltrain.networks.recurrent import as_tensors, recall
 from rltrain.settings.algos import A2CSettings, OnPolicySettings, REINFORCESettings
 
 
@@ -41,20 +43,22 @@ class ActorCriticPolicy(Policy):
             parts.shared,
         ).to(parts.device)
         self.actor = fast.actor_critic(self.networks, parts.kernels)
+        self.recall = recall(self.networks, self.networks.num_bodies, parts.device)
         self._action_shape = parts.action_space.shape or ()
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        x = self.inputs.array(obs)
-        extras = {}
+        x = self.recall.moment(self.inputs.array(obs), state)
+        extras: dict[str, Rows] = {}
         if explore:
             noise = self.networks.head.noise(len(obs), rng)
             action, log_prob, value = self.actor.sample(x, noise)
-            extras = {"log_prob": log_prob, "value": value}
+            extras = {"log_prob": log_prob, "value": value} | self.recall.extras(state)
         else:
             action = self.actor.mode(x)
-        return action.reshape(len(obs), *self._action_shape), state, extras
+        after = self.recall.after(x, state)
+        return action.reshape(len(obs), *self._action_shape), after, extras
 
 
 class PolicyGradientLearner:
@@ -90,7 +94,7 @@ class PolicyGradientLearner:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         s = self.settings
-        x, action, advantage, target = (torch.from_numpy(c).to(self.device) for c in columns)
+        x, action, advantage, target = (as_tensors(c, self.device) for c in columns)
         log_prob, entropy, value = self.networks.evaluate(x, action)
         policy_loss = losses.policy_gradient(log_prob, advantage)
         value_loss = losses.value_loss(value, target)
@@ -124,12 +128,13 @@ class OnPolicy(Algorithm):
         self.settings = settings
         self.horizon = settings.n_steps
         self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
+        self.order = order_of(self.policy.networks, self.policy.inputs)
         self.memory = Rollout(
             settings.n_steps,
             parts.num_envs,
             parts.observation_space,
             parts.action_space,
-            extras=("log_prob", "value"),
+            self.order.extras(),
         )
         self.returns_so_far = np.zeros(parts.num_envs)
         self.return_moments = RunningMoments(())
@@ -159,19 +164,17 @@ class OnPolicy(Algorithm):
             s.gamma,
             s.gae_lambda,
         )
-        return (
-            rollout.samples(advantages),
-            rollout.samples(advantages + values),
-            rollout.samples(values),
-        )
+        estimates = (advantages, advantages + values, values)
+        a, r, v = (self.order.column(rollout, rows) for rows in estimates)
+        return a, r, v
 
-    def samples(self) -> tuple[Rows, Rows, Rows]:
+    def samples(self) -> tuple[Any, Rows, Rows]:
         """The rollout as rows: what networks take `[N, D]`, actions `[N]` or `[N, K]`, and
         old log-probabilities `[N]`."""
-        rollout, event = self.memory, self.policy.networks.head.event
-        obs, action = rollout.samples(rollout.obs), rollout.samples(rollout.action)
-        log_prob = rollout.samples(rollout.extras["log_prob"])
-        return self.policy.inputs.array(obs), action.reshape(len(obs), *event), log_prob
+        rollout, order, event = self.memory, self.order, self.policy.networks.head.event
+        action = order.column(rollout, rollout.action)
+        log_prob = order.column(rollout, rollout.extras["log_prob"])
+        return order.x(rollout), action.reshape(len(action), *event), log_prob
 
     def end_rollout(self) -> None:
         """Lets the normaliser see the rollout's observations, and rewinds it."""
@@ -193,8 +196,8 @@ class OnPolicy(Algorithm):
         values = self.memory.extras["value"]
         next_values = np.empty_like(values)
         next_values[:-1] = values[1:]
-        obs, rows = self.memory.bootstraps()
-        next_values[rows] = self.policy.actor.value(self.policy.inputs.array(obs))
+        x, rows = self.order.successors(self.memory)
+        next_values[rows] = self.policy.actor.value(x)
         return next_values
 
 

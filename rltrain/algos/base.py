@@ -22,6 +22,7 @@ from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
+from rltrain.networks.recurrent import Stateless
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
 PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
@@ -66,13 +67,15 @@ class Policy(Stateful, ABC):
     It holds the networks, the exploration and the observation normaliser, and never learns.
     """
 
+    recall: Stateless = Stateless()
+
     def initial_state(self, num_envs: int) -> PolicyState:
         """Recurrent state at the start of an episode; None for a policy without memory."""
-        return None
+        return self.recall.initial_state(num_envs)
 
     def restart(self, state: PolicyState, ended: NDArray[np.bool_]) -> PolicyState:
         """The state with that of the environments whose episode `ended` `[B]` set back."""
-        return state
+        return self.recall.restart(state, ended)
 
     @abstractmethod
     def act(

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from rltrain.algos.base import Algorithm, Metrics, Parts, Policy, PolicyState
 from rltrain.core.errors import UserError
@@ -69,20 +70,25 @@ class JointPolicy(Policy):
         self._action_shape = parts.action_space.shape or ()
 
     def initial_state(self, num_envs: int) -> PolicyState:
-        states = [policy.initial_state(num_envs) for policy in self.policies]
-        if any(state is not None for state in states):
-            raise NotImplementedError("independent learners have no recurrent state yet")
-        return None
+        # The policies' networks have one shape of state, and every row is one of theirs.
+        return self.policies[0].initial_state(num_envs)
+
+    def restart(self, state: PolicyState, ended: NDArray[np.bool_]) -> PolicyState:
+        return self.policies[0].restart(state, ended)
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
         actions: Rows | None = None
+        after = None if state is None else state.copy()
         extras: dict[str, Rows] = {}
         for view, policy in zip(self.views, self.policies, strict=True):
-            own, _, more = policy.act(view.obs(obs), None, explore, rng)
+            before = None if state is None else state[view.rows]
+            own, following, more = policy.act(view.obs(obs), before, explore, rng)
             if len(self.views) == 1:
-                return own, state, more
+                return own, following, more
+            if after is not None:
+                after[view.rows] = following
             if actions is None:
                 actions = np.zeros((len(obs), *self._action_shape), own.dtype)
                 extras = {k: np.zeros((len(obs), *v.shape[1:]), v.dtype) for k, v in more.items()}
@@ -93,7 +99,7 @@ class JointPolicy(Policy):
             for name, values in more.items():
                 extras[name][view.rows] = values
         assert actions is not None
-        return actions, state, extras
+        return actions, after, extras
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -21,6 +21,7 @@ from rltrain.functional import policy_losses as losses
 from rltrain.functional.returns import explained_variance
 from rltrain.functional.schedules import scheduled
 from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.recurrent import as_tensors
 from rltrain.settings.algos import PPOSettings
 
 METRICS = (
@@ -47,7 +48,7 @@ class PPOLearner:
     def begin(self, *columns: Rows) -> None:
         """Takes the samples of an update: observations `[N, D]`, actions `[N]` or `[N, A]`,
         old log-probabilities, advantages, value targets and old values `[N]`."""
-        self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
+        self._columns = [as_tensors(column, self.device) for column in columns]
         if self.settings.objective == "kl_penalty":
             with torch.no_grad():  # copies, since the parameters of π are about to move
                 self._old = [p.clone() for p in self.networks.distribution(self._columns[0])]
@@ -119,10 +120,8 @@ class PPO(OnPolicy):
         self.learner.begin(*self.samples(), advantages, returns, values)
         history: list[Any] = []
         for _ in range(s.n_epochs):
-            order = self.rng.permutation(returns.size)
             first = len(history)
-            for start in range(0, len(order), s.batch_size):
-                rows = order[start : start + s.batch_size]
+            for rows in self.order.minibatches(returns.size, s.batch_size, self.rng):
                 history.append(self.learner.step(rows, clip_range, self.kl_coef))
             if s.target_kl is not None:
                 kls = [float(row[METRICS.index("approx_kl")]) for row in history[first:]]

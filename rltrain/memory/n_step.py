@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from gymnasium import Space
+from numpy.typing import NDArray
 
 from rltrain.core.types import Rows, Transition
 from rltrain.memory.replay import ReplayBuffer, Sample
@@ -59,20 +60,38 @@ class NStepReplay(ReplayBuffer):
 
     def gather(self, rows: Rows) -> Sample:
         """The transitions that begin at `rows` `[N]`."""
-        columns, taken = self.columns, np.arange(len(rows))
-        path = (rows[:, None] + self._ahead) % self.capacity  # [N, n]
-        age = (rows - (self.position - self.size)) % self.capacity  # 0 is the oldest row
-        belongs = age[:, None] + self._ahead < self.size
-        ended = columns["truncated"][path] | (columns["terminated"][path] != 0)
-        belongs[:, 1:] &= ~np.logical_or.accumulate(ended[:, :-1], 1)
-        count = belongs.sum(1)  # k ≥ 1
-        last = path[taken, count - 1]
-        rewards = np.where(belongs, columns["reward"][path] * self._discounts[:-1], np.float32(0))
+        reward, terminated, discount, count = self._returns(rows)
+        last = (rows + (count - 1) * self.num_envs) % self.capacity
         return Sample(
-            obs=columns["obs"].take(rows, 0),
-            action=columns["action"].take(rows, 0),
-            reward=rewards.sum(1),
-            terminated=columns["terminated"].take(last),
-            successor=columns["successor"].take(last, 0),
-            discount=self._discounts[count],
+            obs=self.columns["obs"].take(rows, 0),
+            action=self.columns["action"].take(rows, 0),
+            reward=reward,
+            terminated=terminated,
+            successor=self.columns["successor"].take(last, 0),
+            discount=discount,
         )
+
+    def _returns(self, rows: Rows) -> tuple[Rows, Rows, Rows, NDArray[np.intp]]:
+        """Rewards, ends and discounts of the transitions at `rows` `[N]`, and their k."""
+        path, belongs = self._follow(rows, self._ahead)  # [N, n]
+        count = belongs.sum(1)  # k ≥ 1
+        last = path[np.arange(len(rows)), count - 1]
+        rewards = self.columns["reward"][path] * self._discounts[:-1]
+        summed = np.where(belongs, rewards, np.float32(0)).sum(1)
+        return summed, self.columns["terminated"].take(last), self._discounts[count], count
+
+    def _follow(
+        self, rows: Rows, ahead: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where the steps from `rows` `[N]` on are `[N, K]`, and which were taken before an end."""
+        path = (rows[:, None] + ahead) % self.capacity
+        age = (rows - (self.position - self.size)) % self.capacity  # 0 is the oldest row
+        belongs = age[:, None] + ahead < self.size
+        belongs[:, 1:] &= ~np.logical_or.accumulate(self._ended(path)[:, :-1], 1)
+        return path, belongs
+
+    def _ended(self, rows: Rows) -> NDArray[np.bool_]:
+        ended: NDArray[np.bool_] = self.columns["truncated"][rows] | (
+            self.columns["terminated"][rows] != 0
+        )
+        return ended

@@ -23,11 +23,11 @@ class Sample(NamedTuple):
     `weight` of each in the loss, and the `rows` to which their errors belong.
     """
 
-    obs: Rows
+    obs: Any  # rows, or `Sequences` of them
     action: Rows
     reward: NDArray[np.float32]
     terminated: NDArray[np.float32]
-    successor: Rows
+    successor: Any
     discount: NDArray[np.float32] | None = None
     weight: NDArray[np.float32] | None = None
     rows: NDArray[np.intp] | None = None

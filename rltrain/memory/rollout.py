@@ -5,6 +5,8 @@ Legend: T steps, B environments; all arrays are time-major `[T, B, ...]`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
@@ -46,7 +48,7 @@ class Rollout(Stateful):
         num_envs: int,
         observation_space: Space,
         action_space: Space,
-        extras: tuple[str, ...],
+        extras: Mapping[str, tuple[int, ...]],
     ) -> None:
         size = (num_steps, num_envs)
         obs_shape, action_shape = shape_of(observation_space), shape_of(action_space)
@@ -56,7 +58,9 @@ class Rollout(Stateful):
         self.terminated = np.zeros(size, np.bool_)
         self.truncated = np.zeros(size, np.bool_)
         self.valid = np.ones(size, np.bool_)
-        self.extras = {name: np.zeros(size, np.float32) for name in extras}
+        self.extras = {
+            name: np.zeros((*size, *shape), np.float32) for name, shape in extras.items()
+        }
         self.successor: Rows = np.zeros_like(self.obs[0])
         self.final_obs: list[tuple[int, int, Rows]] = []  # (t, b, observation)
         self.position = 0

@@ -1,6 +1,7 @@
 """A policy and a value function.
 
-Legend: N samples, D numbers of an observation, A outputs of the policy's network.
+Legend: N samples, D numbers of an observation, A outputs of the policy's network. `x` `[N, D]`
+is `Sequences` of N samples, or a `Moment`, where the bodies are recurrent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from rltrain.networks.heads import Categorical, Gaussian, Parameters, head_of
 from rltrain.networks.mlp import with_head
+from rltrain.networks.recurrent import of_body
 
 
 class Zero(nn.Module):
@@ -50,6 +52,7 @@ class ActorCritic(nn.Module):
         self.shared = shared and critic
         other = body if self.shared or not critic else network(layout)
         self.critic = with_head(other, 1, gain=1.0) if critic else Zero()
+        self.num_bodies = 2 if critic and not shared else 1
         gaussian = isinstance(self.head, Gaussian)
         first = nn.Parameter(torch.full((self.num_actions,), log_std)) if gaussian else None
         self.register_parameter("log_std", first)
@@ -61,18 +64,18 @@ class ActorCritic(nn.Module):
 
     def distribution(self, x: Tensor) -> Parameters:
         """The parameters of π(·|s), of `x` `[N, D]`."""
-        return self.head.parameters(self.actor(x), self.log_std)
+        return self.head.parameters(self.actor(of_body(x, 0)), self.log_std)
 
     def value(self, x: Tensor) -> Tensor:
         """V(s) `[N]` of `x` `[N, D]`."""
-        value: Tensor = self.critic(x)
+        value: Tensor = self.critic(of_body(x, self.num_bodies - 1))
         return value.squeeze(-1)
 
     def both(self, x: Tensor) -> tuple[Parameters, Tensor]:
         """The parameters of π(·|s) and V(s) `[N]`; a shared body is passed once."""
         if not self.shared:
             return self.distribution(x), self.value(x)
-        features = self.actor[0](x)
+        features = self.actor[0](of_body(x, 0))
         output, value = self.actor[1](features), self.critic[1](features)  # type: ignore[index] # a Sequential
         return self.head.parameters(output, self.log_std), value.squeeze(-1)
 

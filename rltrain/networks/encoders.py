@@ -6,6 +6,7 @@ Legend: N observations, F features of all parts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from rltrain.core.layout import Layout, Leaf
 from rltrain.networks import pictures
+from rltrain.networks.recurrent import Moment, Sequences
 from rltrain.networks.texts import Text
 from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.networks import EncoderSettings
@@ -104,14 +106,20 @@ class Encoder(nn.Module):
 
 
 class Encoded(nn.Module):
-    """A body on the features of an encoder, and on what stands beside the observation."""
+    """A body on the features of an encoder, and on what stands beside the observation.
+
+    Of `Sequences` and a `Moment` each step is encoded by itself.
+    """
 
     def __init__(self, encoder: Encoder, body: nn.Module) -> None:
         super().__init__()
         self.encoder, self.body = encoder, body
         self.out_features = int(body.out_features)  # type: ignore[arg-type] # bodies have it
 
-    def forward(self, x: Tensor, *beside: Tensor) -> Tensor:
+    def forward(self, x: Any, *beside: Tensor) -> Tensor:
+        if isinstance(x, Sequences | Moment):
+            remembered: Tensor = self.body(replace(x, x=self.encoder(x.x)))
+            return remembered
         features = self.encoder(x)
         joined = torch.cat([features, *beside], -1) if beside else features
         output: Tensor = self.body(joined)

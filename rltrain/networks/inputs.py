@@ -5,18 +5,19 @@ Legend: N observations, D numbers of each.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import Space, spaces
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rltrain.core.layout import Layout, Leaf, layout_of
 from rltrain.core.state import Stateful
 from rltrain.core.types import Rows
 from rltrain.functional.statistics import RunningMoments
+from rltrain.networks.recurrent import Sequences
 
 
 class PartMoments:
@@ -85,8 +86,10 @@ class Inputs(Stateful):
             return x.float() / self._scale
         return torch.from_numpy(self.array(obs)).to(self.device)
 
-    def array(self, obs: Rows) -> NDArray[Any]:
-        """The same as an array, for networks in NumPy."""
+    def array(self, obs: Any) -> Any:
+        """The same as an array, for networks in NumPy; of `Sequences`, their `x`."""
+        if isinstance(obs, Sequences):
+            return replace(obs, x=self.array(obs.x))
         if self._choices and self._flat:
             rows = np.zeros((len(obs), self.size), np.float32)
             if obs.ndim == 1:

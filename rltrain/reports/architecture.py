@@ -17,6 +17,7 @@ from rltrain.core.spaces import dtype_of, kind_of, shape_of
 from rltrain.envs.make import check_env
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.critics import Critics
+from rltrain.networks.recurrent import as_tensors
 from rltrain.reports.catalog import print_table
 from rltrain.settings import registry
 from rltrain.settings.encoders import choose_encoders
@@ -89,7 +90,10 @@ def networks_of(algorithm: Any) -> Iterator[tuple[str, nn.Module, tuple[Tensor, 
         policy = algorithm.policy
         owners = [policy, algorithm]
     obs = np.zeros((1, *shape_of(policy.inputs.space)), dtype_of(policy.inputs.space))
-    x = policy.inputs(obs)
+    x = policy.inputs.array(obs)
+    if hasattr(policy, "recall"):
+        x = policy.recall.moment(x, policy.initial_state(1))
+    x = as_tensors(x, policy.inputs.device)
     for owner in owners:
         for name, module in vars(owner).items():
             learned = isinstance(module, nn.Module) and any(
@@ -108,7 +112,7 @@ def layers(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Row]:
 
     def note(name: str) -> Any:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, tuple) else output
+            first = output[0][0] if isinstance(output, tuple) else output  # of a recurrent layer
             shapes[name] = " × ".join(map(str, first.shape[1:])) or "1"
 
         return hook

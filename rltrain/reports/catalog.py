@@ -44,7 +44,8 @@ def show_list(arguments: list[str]) -> int:
                 algo, _, env = name.partition("/")
                 print(f"{name:<34} rltrain algo={algo} env={env}")
     elif what == "algos":
-        print_table(algo_table(), "algo", "what it is", "agents", "observations", "actions")
+        heads = ("algo", "what it is", "agents", "recurrent", "observations", "actions")
+        print_table(algo_table(), *heads)
     else:
         group = what.removesuffix("s")
         rows = [(name, _doc(group, name)) for name in choices(group)]
@@ -52,8 +53,8 @@ def show_list(arguments: list[str]) -> int:
     return OK
 
 
-def algo_table() -> list[tuple[str, str, str, str, str]]:
-    """Name, description, number of agents, observations and actions of every algorithm.
+def algo_table() -> list[tuple[str, str, str, str, str, str]]:
+    """Name, description, agents, recurrence, observations and actions of every algorithm.
 
     After those of the registry come YAML files with other values of one.
     """
@@ -61,7 +62,14 @@ def algo_table() -> list[tuple[str, str, str, str, str]]:
     names = [*registry.entries("algo"), *choices("algo")]
     found = {name: _entry("algo", name) for name in names}
     return [
-        (name, _doc("algo", name), agents_of(e), ", ".join(e.observations), ", ".join(e.actions))
+        (
+            name,
+            _doc("algo", name),
+            agents_of(e),
+            "yes" if e.recurrent else "no",
+            ", ".join(e.observations),
+            ", ".join(e.actions),
+        )
         for name, e in found.items()
         if e is not None
     ]

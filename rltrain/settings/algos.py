@@ -218,6 +218,7 @@ register(
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         shares=True,
+        recurrent=True,
     )
 )
 register(
@@ -230,6 +231,7 @@ register(
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         shares=True,
+        recurrent=True,
     )
 )
 register(
@@ -265,6 +267,7 @@ register(
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=EVERY_KIND,
         actions=("Discrete",),
+        recurrent=True,
     )
 )
 register(
@@ -338,6 +341,7 @@ register(
         actions=("Discrete",),
         explorations=("epsilon_greedy", "boltzmann"),
         multi_agent=True,
+        recurrent=True,
     )
 )
 register(
@@ -351,5 +355,6 @@ register(
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
         shares=True,
+        recurrent=True,
     )
 )

@@ -52,6 +52,17 @@ class MLPSettings:
 
 
 @dataclass(frozen=True)
+class RecurrentSettings(MLPSettings):
+    state_size: int = key("Width of the recurrent layer, which follows the hidden ones.", min=1)
+    sequence_length: int = key("Most steps that a gradient goes back through time.", min=1)
+    burn_in: int = key(
+        "With replay: steps before a sequence, as many as there are, that only bring its state"
+        " up to date.",
+        min=0,
+    )
+
+
+@dataclass(frozen=True)
 class MLPNetworkSettings(EncoderSettings, MLPSettings):
     """Fully connected layers behind encoders."""
 
@@ -67,6 +78,11 @@ class SimBaSettings:
 @dataclass(frozen=True)
 class SimBaNetworkSettings(EncoderSettings, SimBaSettings):
     """Residual blocks behind encoders."""
+
+
+@dataclass(frozen=True)
+class RecurrentNetworkSettings(EncoderSettings, RecurrentSettings):
+    """Recurrent layers behind encoders."""
 
 
 @dataclass(frozen=True)
@@ -88,4 +104,10 @@ register(
         "Residual blocks with layer normalisation, which scale (Lee et al. 2025)",
     )
 )
+for _name, _class, _doc in (
+    ("lstm", "LSTM", "Hidden layers, then long short-term memory"),
+    ("gru", "GRU", "Hidden layers, then gated recurrent units"),
+):
+    _target = f"rltrain.networks.recurrent:{_class}"
+    register(Entry("network", _name, RecurrentNetworkSettings, _target, _doc, recurrent=True))
 register(Entry("network", "none", NoNetworkSettings, "", "No network: tabular algorithms"))

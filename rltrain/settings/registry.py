@@ -25,7 +25,7 @@ class Entry:
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
     algorithm can work with, `explorations` names of that group; `recurrent` and
     `multi_agent` say whether it can be either, `shares` whether policy and value may be one
-    network (network.shared).
+    network (network.shared); a network that is `recurrent` has memory.
     """
 
     group: str

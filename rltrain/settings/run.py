@@ -119,6 +119,13 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    recurrent = registry.entry("network", run.network.name).recurrent
+    if recurrent and not entry.recurrent:
+        able = sorted(e.name for e in registry.entries("algo").values() if e.recurrent)
+        raise UserError(
+            f"network={run.network.name}: algo={run.algo.name} learns from samples out of their"
+            f" order in time. Algorithms with recurrent networks: {', '.join(able)}."
+        )
     if entry.multi_agent and run.intrinsic.name != "none":
         raise UserError(
             f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"

@@ -104,7 +104,8 @@ def build_algorithm(
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
-    kernels = choose_kernels(run.kernels, device, parameters, performance, known)
+    recurrent = registry.entry("network", run.network.name).recurrent
+    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent)
     if kernels == "numpy":
         spare_dynamo()
     seed_everything(run.seed)
@@ -202,9 +203,15 @@ def choose_kernels(
     parameters: int,
     performance: Performance,
     known: bool = True,
+    recurrent: bool = False,
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
     to have them."""
+    if recurrent:
+        if wanted == "numpy":
+            raise UserError("kernels=numpy: there are none for recurrent networks.")
+        performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+        return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL
         why = f"{_size(parameters)} on {device.type}"

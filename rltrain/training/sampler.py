@@ -88,8 +88,9 @@ class InlineSampler(Stateful):
             self.seconds["env"] += time.perf_counter() - acted
             if step.episodes:
                 self.finished += [(e.env, e.ret, e.length) for e in step.episodes]
+            if step.episodes or step.valid is not None:
                 ended = step.terminated | step.truncated
-                if step.valid is not None:  # those that were gone begin anew with the last
+                if step.valid is not None:  # who is gone begins anew with its team
                     ended |= ~step.valid
                 self.policy_state = policy.restart(self.policy_state, ended)
             progress.steps += envs.num_envs

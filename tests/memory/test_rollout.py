@@ -16,7 +16,7 @@ F, T = False, True
 
 
 def rollout(num_steps: int = 3, num_envs: int = 2) -> Rollout:
-    return Rollout(num_steps, num_envs, BOX, spaces.Discrete(4), ("value",))
+    return Rollout(num_steps, num_envs, BOX, spaces.Discrete(4), {"value": ()})
 
 
 def step(t: int, terminated: tuple[bool, ...] = (F, F), truncated: tuple = (F, F)) -> Transition:
@@ -87,14 +87,14 @@ def test_rows_are_written_in_order() -> None:
 def test_arrays_have_the_shapes_and_types_of_the_spaces(
     observations: Any, actions: Any, obs: tuple, action: tuple
 ) -> None:
-    memory = Rollout(3, 5, observations, actions, ())
+    memory = Rollout(3, 5, observations, actions, {})
     assert (memory.obs.shape, memory.obs.dtype) == obs
     assert (memory.action.shape, memory.action.dtype) == action
     assert memory.successor.shape == obs[0][1:]
 
 
 def test_a_continuous_action_is_kept_unclipped() -> None:
-    memory = Rollout(1, 1, BOX, spaces.Box(-1, 1, (1,)), ())
+    memory = Rollout(1, 1, BOX, spaces.Box(-1, 1, (1,)), {})
     one, no = np.ones(1, np.float32), np.array([F])
     obs = np.zeros((1, 2), np.float32)
     memory.add(Transition(obs, np.array([[7.5]]), one, no, no, obs, {}))
@@ -131,7 +131,7 @@ def test_final_observations_are_copies() -> None:
 
 
 def test_bootstraps_of_discrete_observations_are_indices() -> None:
-    memory = Rollout(2, 2, spaces.Discrete(9), spaces.Discrete(2), ())
+    memory = Rollout(2, 2, spaces.Discrete(9), spaces.Discrete(2), {})
     zero, no = np.zeros(2, np.float32), np.array([F, F])
     for obs, truncated, after in (([1, 2], [T, F], [3, 4]), ([0, 4], [F, F], [5, 6])):
         memory.add(
@@ -209,7 +209,7 @@ def test_state_round_trip_in_mid_rollout_goes_on_alike() -> None:
 
 
 def test_state_round_trip_of_discrete_observations() -> None:
-    source, copy = (Rollout(2, 1, spaces.Discrete(9), spaces.Discrete(2), ()) for _ in range(2))
+    source, copy = (Rollout(2, 1, spaces.Discrete(9), spaces.Discrete(2), {}) for _ in range(2))
     one, zero = np.array([1]), np.zeros(1, np.float32)
     source.add(Transition(one, one, zero, np.array([F]), np.array([T]), one + 6, {}))
     state = through_file(source.state_dict())

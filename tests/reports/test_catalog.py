@@ -71,7 +71,9 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
         agents = "several" if e.multi_agent else "one"
         assert agents in row[0]
         kinds = ", ".join(e.observations), ", ".join(e.actions)
-        assert (e.name, e.doc, agents, *kinds) in algo_table()
+        recurrent = "yes" if e.recurrent else "no"
+        assert recurrent in row[0]
+        assert (e.name, e.doc, agents, recurrent, *kinds) in algo_table()
 
 
 def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:
@@ -185,7 +187,7 @@ def test_values_of_another_algorithm_are_listed_and_described(out: Callable[...,
     what = "Rainbow: DQN with all of its extensions at once (Hessel et al. 2018)"
     dqn = registry.entry("algo", "dqn")
     spaces = (", ".join(dqn.observations), ", ".join(dqn.actions))
-    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", "one", *spaces)
+    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", "one", "yes", *spaces)
     assert rows["dqn"][1] == dqn.doc
     assert list(rows)[: len(registry.entries("algo"))] == list(registry.entries("algo"))
     text = out(show_description, "rainbow")

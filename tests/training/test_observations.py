@@ -24,11 +24,22 @@ def overrides(algo: str, *more: str) -> list[str]:
     return [*small(algo, EVERY, *kwargs, *small_network), *more]
 
 
-@pytest.mark.parametrize("algo", TAKING)
-def test_spread_over_processes_and_resumed_exactly(compose: Any, in_tmp: Path, algo: str) -> None:
-    whole = session.start(compose(*overrides(algo, "run_name=whole"))).folder
+@pytest.mark.parametrize(
+    ("algo", "more"),
+    [
+        *[(algo, ()) for algo in TAKING],
+        ("ppo", ("network=lstm",)),
+        ("a2c", ("network=gru", "network.shared=true")),
+        ("dqn", ("network=gru",)),
+    ],
+    ids=str,
+)
+def test_spread_over_processes_and_resumed_exactly(
+    compose: Any, in_tmp: Path, algo: str, more: tuple[str, ...]
+) -> None:
+    whole = session.start(compose(*overrides(algo, *more, "run_name=whole"))).folder
     workers = ("sampler=processes", "num_workers=2", "run_name=spread")
-    spread = session.start(compose(*overrides(algo, *workers))).folder
+    spread = session.start(compose(*overrides(algo, *more, *workers))).folder
     same_but_for_workers(whole, spread)
     file = sorted((spread / "checkpoints").glob("step_*"))[0]
     found = checkpoint.read(file)

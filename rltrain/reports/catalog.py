@@ -13,6 +13,7 @@ from rich.table import Table
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.core.paths import config_dir, user_config_dir
 from rltrain.settings import registry
+from rltrain.settings.algos import EVERY_KIND as ENCODED
 from rltrain.settings.registry import Entry
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
@@ -67,12 +68,17 @@ def algo_table() -> list[tuple[str, str, str, str, str, str]]:
             _doc("algo", name),
             agents_of(e),
             "yes" if e.recurrent else "no",
-            ", ".join(e.observations),
+            observations_of(e),
             ", ".join(e.actions),
         )
         for name, e in found.items()
         if e is not None
     ]
+
+
+def observations_of(algo: Entry) -> str:
+    """The kinds of observation that an algorithm takes; `any` of those that encoders know."""
+    return "any" if set(ENCODED) <= set(algo.observations) else ", ".join(algo.observations)
 
 
 def agents_of(algo: Entry) -> str:

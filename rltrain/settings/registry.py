@@ -24,7 +24,8 @@ class Entry:
 
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
     algorithm can work with, `explorations` names of that group; `recurrent` and
-    `multi_agent` say whether it can be either; a network that is `recurrent` has memory.
+    `multi_agent` say whether it can be either, `shares` whether policy and value may be one
+    network (network.shared); a network that is `recurrent` has memory.
     """
 
     group: str
@@ -38,6 +39,7 @@ class Entry:
     networks: bool = True
     recurrent: bool = False
     multi_agent: bool = False
+    shares: bool = False
 
     def load(self) -> Any:
         """Imports and returns the class."""

@@ -43,7 +43,7 @@ def test_an_update_sees_what_the_policy_saw(compose: Any, env: str, network: str
     assert x.begins.sum() >= 3 * 7  # cut after six steps
     x = x.map(torch.from_numpy)
     with torch.no_grad():
-        log_prob, _ = networks.evaluate(x, torch.from_numpy(action))
+        log_prob, _, _ = networks.evaluate(x, torch.from_numpy(action))
         np.testing.assert_allclose(log_prob, old, atol=1e-4)
         np.testing.assert_allclose(networks.value(x), values, atol=1e-4)
 

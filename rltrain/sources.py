@@ -44,9 +44,7 @@ class GymnasiumSource(ConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         namespace = self._id(config_path)
-        return config_path == "env" or (
-            bool(namespace) and any(i.startswith(namespace + "/") for i in ids.registered())
-        )
+        return config_path == "env" or (bool(namespace) and bool(ids.registered(namespace + "/")))
 
     def is_config(self, config_path: str) -> bool:
         name = self._id(config_path)
@@ -54,7 +52,7 @@ class GymnasiumSource(ConfigSource):
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         prefix = "" if config_path == "env" else self._id(config_path) + "/"
-        return [i.removeprefix(prefix) for i in ids.registered() if i.startswith(prefix)]
+        return [i.removeprefix(prefix) for i in ids.registered(prefix)]
 
 
 class _UsersFirst(list[Any]):

@@ -213,7 +213,7 @@ def _decode(saved: Any, current: Any) -> Any:
         current = current or np.random.RandomState()
         current.set_state(value)
     elif kind == "ale":
-        cls = type(current.cloneState())
+        cls: Any = type(current.cloneState())
         emulator = cls.__new__(cls)
         emulator.__setstate__(value)
         current.restoreState(emulator)

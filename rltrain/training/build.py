@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def env_factory(run: RunSettings, **overrides: Any) -> Callable[[], Env]:
 
 def build_evaluator(run: RunSettings) -> Evaluator:
     return Evaluator(
-        env_factory(run),
+        functools.partial(make_env, replace(run.env, episodic_life=False)),
         run.eval.episodes,
         run.eval.deterministic,
         run.seed,
@@ -85,7 +85,8 @@ def build_envs(
     """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
-    envs = vector_env(make, count, run.seed, "environments", batch=env.batched, first=first)
+    how: dict[str, Any] = {"batch": env.batched, "first": first, "clip_reward": env.clip_reward}
+    envs = vector_env(make, count, run.seed, "environments", **how)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
         why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"

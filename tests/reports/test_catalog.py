@@ -75,7 +75,7 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
         seen = observations_of(e)
         assert seen == ("any" if "Dict" in e.observations else ", ".join(e.observations))
         assert f" {seen} " in row[0]
-        last = " ".join(line.rpartition(f" {seen} ")[2] or line for line in row)
+        last = " ".join(line.partition(f" {seen} ")[2] or line for line in row)
         assert words(", ".join(e.actions)) <= words(last)  # a long list takes several lines
         agents = "several" if e.multi_agent else "one"
         assert agents in row[0]

@@ -60,8 +60,10 @@ def algo_entry(choice: str) -> registry.Entry:
 
 
 # Those that can be, with a network that remembers.
-REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru"]
-_MEMORY = ["network.hidden_sizes=[8]", "network.state_size=8", "network.sequence_length=6"]
+REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru", "ppo+transformer"]
+_CELLS = ["network.hidden_sizes=[8]", "network.state_size=8"]
+_ATTENTION = ["network.width=8", "network.window=4"]
+_MEMORY = ["network.burn_in=3", "network.sequence_length=6"]
 ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
 
 
@@ -91,7 +93,8 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
-        *([f"network={network}", "network.burn_in=3", *_MEMORY] if network else []),
+        *([f"network={network}", *_MEMORY] if network else []),
+        *{"": [], "transformer": _ATTENTION}.get(network, _CELLS),
         *overrides,
     ]
 

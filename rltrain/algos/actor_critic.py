@@ -64,8 +64,8 @@ class ActorCriticPolicy(Policy):
 class PolicyGradientLearner:
     """Takes steps down −E[A log π(a|s)] − c_H E[H(π)] + c_V E[(R − V(s))²].
 
-    `c_H` is `ent_coef` and `c_V` is `vf_coef`. What the advantages A and the returns R
-    are is each method's.
+    c_H is `ent_coef`, set before an update, and c_V is `vf_coef`. What the advantages A and the
+    returns R are is each method's.
     """
 
     METRICS = ("loss", "policy_loss", "value_loss", "entropy_loss")
@@ -79,6 +79,7 @@ class PolicyGradientLearner:
         self.networks = networks
         self.optimizer = optimizer
         self.settings = settings
+        self.ent_coef = 0.0
         self.device = next(networks.parameters()).device
 
     def begin(self) -> None:
@@ -99,7 +100,7 @@ class PolicyGradientLearner:
         policy_loss = losses.policy_gradient(log_prob, advantage)
         value_loss = losses.value_loss(value, target)
         entropy_loss = -entropy.mean()
-        loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
+        loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         return tuple(term.detach() for term in (loss, policy_loss, value_loss, entropy_loss))
 
@@ -136,6 +137,7 @@ class OnPolicy(Algorithm):
             parts.action_space,
             self.order.extras(),
         )
+        self.exploration = parts.exploration
         self.returns_so_far = np.zeros(parts.num_envs)
         self.return_moments = RunningMoments(())
 

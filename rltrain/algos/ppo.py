@@ -43,6 +43,7 @@ class PPOLearner:
         self.networks = networks
         self.optimizer = optimizer
         self.settings = settings
+        self.ent_coef = 0.0  # c_H, set before an update
         self.device = next(networks.parameters()).device
 
     def begin(self, *columns: Rows) -> None:
@@ -77,7 +78,7 @@ class PPOLearner:
         else:
             value_loss = losses.clipped_value_loss(value, old_value, target, s.clip_range_vf)
         entropy_loss = -head.entropy(distribution).mean()
-        loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
+        loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         with torch.no_grad():
             approx_kl = losses.approx_kl(log_ratio)
@@ -115,6 +116,8 @@ class PPO(OnPolicy):
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
+        explored = self.exploration.advance(fraction)
+        self.learner.ent_coef = self.exploration.ent_coef
 
         advantages, returns, values = self.advantages()
         self.learner.begin(*self.samples(), advantages, returns, values)
@@ -133,6 +136,7 @@ class PPO(OnPolicy):
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
+        metrics |= explored
         if s.objective == "kl_penalty":
             divergence = self.learner.divergence()
             metrics |= {"train/kl": divergence, "train/kl_coef": self.kl_coef}

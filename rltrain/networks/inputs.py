@@ -34,12 +34,12 @@ class PartMoments:
         for name, moments in self.parts.items():
             moments.update(fields[name])
 
-    def normalize(self, rows: Rows) -> Rows:
+    def normalize(self, rows: Rows, clip: float) -> Rows:
         """A copy of the rows with those parts scaled."""
         rows = rows.copy()
         fields = self.layout.view(rows)
         for name, moments in self.parts.items():
-            fields[name] = moments.normalize(fields[name])
+            fields[name] = moments.normalize(fields[name], clip)
         return rows
 
     def state_dict(self) -> dict[str, Any]:
@@ -57,15 +57,18 @@ class Inputs(Stateful):
     MultiDiscrete one-hot. Pictures, texts and packed rows stay as they are, bytes in
     particular: `rltrain.networks.encoders` goes on from there, on the device.
 
-    With `normalize` vectors of floats are scaled by running statistics, wherever they
-    stand. These are part of the policy: saved with it, and moved by `observe` alone, so that
-    evaluation leaves them as they are.
+    With `normalize` vectors of floats are scaled by running statistics and clipped to
+    ±`clip`, wherever they stand. These are part of the policy: saved with it, and moved by
+    `observe` alone, so that evaluation leaves them as they are.
     """
 
     _state = ("moments",)
 
-    def __init__(self, space: Space, normalize: bool, device: torch.device) -> None:
+    def __init__(
+        self, space: Space, normalize: bool, device: torch.device, clip: float = 10.0
+    ) -> None:
         self.space = space
+        self.clip = clip
         self.device = device
         self.layout = layout_of(space)
         self.size = self.layout.size
@@ -98,7 +101,7 @@ class Inputs(Stateful):
                 rows[np.arange(len(obs))[:, None], obs.reshape(len(obs), -1) + self._first] = 1
             return rows
         if self.moments is not None:
-            obs = self.moments.normalize(obs)
+            obs = self.moments.normalize(obs, self.clip)
         if not self._flat:
             return obs if self._as_it_is else obs.astype(np.float32, copy=False)
         x = obs.reshape(len(obs), self.size).astype(np.float32, copy=False)

@@ -45,7 +45,6 @@ class PPOSettings(OnPolicySettings):
     kl_coef_target: float | None = key(
         "KL of an update that β is doubled or halved for; null keeps β.", above=0
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise advantages in each minibatch.")
@@ -54,7 +53,6 @@ class PPOSettings(OnPolicySettings):
 
 @dataclass(frozen=True)
 class A2CSettings(OnPolicySettings):
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise the advantages of each rollout.")
@@ -72,7 +70,6 @@ class REINFORCESettings:
     normalize_returns: Literal["none", "center", "standardize"] = key(
         "What an update's returns less the baseline are freed of: mean, or mean and deviation."
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the baseline's loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
@@ -219,6 +216,7 @@ register(
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         shares=True,
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -232,6 +230,7 @@ register(
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         shares=True,
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -243,6 +242,7 @@ register(
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
         observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        explorations=("none", "entropy"),
         shares=True,
     )
 )
@@ -356,5 +356,6 @@ register(
         multi_agent=True,
         shares=True,
         recurrent=True,
+        explorations=("none", "entropy"),
     )
 )

@@ -52,13 +52,31 @@ class MLPSettings:
 
 
 @dataclass(frozen=True)
-class RecurrentSettings(MLPSettings):
-    state_size: int = key("Width of the recurrent layer, which follows the hidden ones.", min=1)
+class RecurrentSettings:
+    """What networks with memory have in common."""
+
+    name: str = key("Registry name.")
     sequence_length: int = key("Most steps that a gradient goes back through time.", min=1)
     burn_in: int = key(
         "With replay: steps before a sequence, as many as there are, that only bring its state"
         " up to date.",
         min=0,
+    )
+
+
+@dataclass(frozen=True)
+class CellsSettings(MLPSettings, RecurrentSettings):
+    state_size: int = key("Width of the recurrent layer, which follows the hidden ones.", min=1)
+
+
+@dataclass(frozen=True)
+class TransformerSettings(RecurrentSettings):
+    width: int = key("Numbers of a step in every layer; a multiple of num_heads.", min=1)
+    num_layers: int = key("Blocks of attention and a feed-forward layer.", min=1)
+    num_heads: int = key("Heads of attention in a block.", min=1)
+    window: int = key("Steps that attention sees, the present one among them.", min=1)
+    checkpointing: bool = key(
+        "Compute a block's activations again in the backward pass: less memory, more time."
     )
 
 
@@ -81,8 +99,13 @@ class SimBaNetworkSettings(EncoderSettings, SimBaSettings):
 
 
 @dataclass(frozen=True)
-class RecurrentNetworkSettings(EncoderSettings, RecurrentSettings):
+class CellsNetworkSettings(EncoderSettings, CellsSettings):
     """Recurrent layers behind encoders."""
+
+
+@dataclass(frozen=True)
+class TransformerNetworkSettings(EncoderSettings, TransformerSettings):
+    """Blocks of attention behind encoders."""
 
 
 @dataclass(frozen=True)
@@ -109,5 +132,15 @@ for _name, _class, _doc in (
     ("gru", "GRU", "Hidden layers, then gated recurrent units"),
 ):
     _target = f"rltrain.networks.recurrent:{_class}"
-    register(Entry("network", _name, RecurrentNetworkSettings, _target, _doc, recurrent=True))
+    register(Entry("network", _name, CellsNetworkSettings, _target, _doc, recurrent=True))
+register(
+    Entry(
+        "network",
+        "transformer",
+        TransformerNetworkSettings,
+        "rltrain.networks.transformer:Transformer",
+        "Causal attention over a window of steps",
+        recurrent=True,
+    )
+)
 register(Entry("network", "none", NoNetworkSettings, "", "No network: tabular algorithms"))

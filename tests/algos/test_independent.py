@@ -43,7 +43,8 @@ LEARN = {
             "algo.batch_size=32",
             "algo.n_epochs=8",
             "algo.learning_rate=0.003",
-            "algo.ent_coef=0.1",
+            "exploration=entropy",
+            "exploration.ent_coef=0.1",
             # Of equal rewards it makes noise of unit size, which undoes what was learned.
             "algo.normalize_advantage=false",
             "algo.learning_rate_schedule=constant",

@@ -35,7 +35,6 @@ PPO = {
     "clip_range_vf": None,
     "kl_coef": 1.0,
     "kl_coef_target": None,
-    "ent_coef": 0.0,
     "vf_coef": 0.5,
     "max_grad_norm": 0.5,
     "normalize_advantage": True,
@@ -100,7 +99,7 @@ ON_POLICY = (
     "normalize_reward",
     "log_std_init",
 )
-A2C = {k: PPO[k] for k in (*ON_POLICY, "ent_coef", "vf_coef", "max_grad_norm")} | {"name": "a2c"}
+A2C = {k: PPO[k] for k in (*ON_POLICY, "vf_coef", "max_grad_norm")} | {"name": "a2c"}
 REINFORCE = {k: v for k, v in A2C.items() if k in REINFORCESettings.__dataclass_fields__} | {
     "name": "reinforce",
     "n_episodes": 2,
@@ -205,7 +204,6 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("ppo", "clip_range_vf", 0.0),
         ("ppo", "kl_coef", 0.0),
         ("ppo", "kl_coef_target", 0.0),
-        ("ppo", "ent_coef", -0.1),
         ("ppo", "vf_coef", -0.1),
         ("ppo", "max_grad_norm", 0.0),
         ("ppo", "target_kl", 0.0),

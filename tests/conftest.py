@@ -12,6 +12,7 @@ import torch
 from rltrain import config
 from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
+from tests import datasets
 
 torch.set_num_threads(1)
 
@@ -43,6 +44,7 @@ SMALL = {
         "algo.buffer_size=64",
     ],
     "pqn": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
+    "bc": ["algo.batch_size=16", "algo.validation_every=64"],
     "q_learning": ["env.num_envs=2"],
     "sac": ["env=Pendulum-v1", "env.num_envs=2", *_REPLAY],
     "td3": ["env.num_envs=2", *_REPLAY],
@@ -59,12 +61,22 @@ def algo_entry(choice: str) -> registry.Entry:
     return registry.entry("algo", defaults("algo", choice).get("name", choice))
 
 
+# Those that step environments, and learn from what comes of it.
+STEPPING = [a for a in ALGOS if algo_entry(a).data != "only"]
+
+
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
     found = algo_entry(algo)
     if "Discrete" not in found.actions:
         return "Pendulum-v1"
     return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"
+
+
+def data_for(algo: str, env_id: str) -> list[str]:
+    """The override that gives a dataset to what cannot do without one."""
+    needed = algo_entry(algo).data == "only" or algo == "rlpd"
+    return [f"dataset={datasets.random_play(env_id)}"] if needed else []
 
 
 def small(algo: str, *overrides: str) -> list[str]:
@@ -82,6 +94,7 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
+        *data_for(algo, fitting_env(algo)),
         *overrides,
     ]
 

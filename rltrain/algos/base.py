@@ -21,6 +21,7 @@ from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
+from rltrain.memory.dataset import Dataset
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
 PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
@@ -42,6 +43,8 @@ class Parts:
     network: Callable[[int], nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     exploration: Exploration
+    dataset: Dataset | None = None  # to learn from
+    dataset_share: float = 0.5  # of each minibatch, where there is replay beside it
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     threads: int = 1  # that an update may use beside torch's own
 

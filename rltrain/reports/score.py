@@ -79,7 +79,7 @@ def load_policy(
 ) -> tuple[Checkpoint, Policy]:
     """A run's policy: of its newest checkpoint, its best evaluation, or a file."""
     from rltrain.training import checkpoint
-    from rltrain.training.build import build_algorithm, build_envs
+    from rltrain.training.build import build_algorithm, build_envs, without_data
 
     store = checkpoint.CheckpointFolder(folder / "checkpoints", 1)
     if choice == "newest":
@@ -93,7 +93,7 @@ def load_policy(
         loaded = checkpoint.read(path)
     one = dataclasses.replace(settings.env, num_envs=1)
     envs = build_envs(dataclasses.replace(settings, env=one))
-    algorithm = build_algorithm(settings, envs)
+    algorithm = build_algorithm(without_data(settings), envs)
     envs.close()
     algorithm.policy.load_state_dict(loaded.content["policy"])
     return loaded, algorithm.policy

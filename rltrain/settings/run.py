@@ -63,6 +63,10 @@ class RunSettings:
     checkpoint: CheckpointSettings = key("Checkpoints.")
     logger: LoggerSettings = key("Logs.")
     total_timesteps: int = key("Environment steps to train for.", min=1)
+    dataset: str | None = key("Minari dataset to learn from; null: none.")
+    dataset_share: float = key(
+        "Share of each minibatch that is from it, of methods with replay.", above=0, max=1
+    )
     seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
     device: str = key("auto, cpu, cuda or cuda:1.")
     num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
@@ -128,6 +132,33 @@ def _check_combination(run: RunSettings) -> None:
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."
             " Set eval.every, or eval.stop_at=null."
         )
+    _check_dataset(run, entry)
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
+
+
+def _check_dataset(run: RunSettings, entry: registry.Entry) -> None:
+    if run.dataset is None:
+        if entry.data == "only":
+            raise UserError(
+                f"dataset=null: algo={entry.name} learns from a dataset alone, as"
+                " dataset=cartpole/expert-v0. `rltrain record` makes one."
+            )
+        return
+    if entry.data == "none":
+        able = [e.name for e in registry.entries("algo").values() if e.data != "none"]
+        raise UserError(
+            f"dataset={run.dataset}: algo={entry.name} learns from its own steps alone."
+            f" Algorithms that take a dataset: {', '.join(sorted(able))}."
+        )
+    if getattr(run.algo, "prioritized", False):
+        raise UserError(
+            f"dataset={run.dataset}: algo.prioritized=true gives a dataset no priorities. Set it"
+            " to false."
+        )
+    if run.intrinsic.name != "none":
+        raise UserError(
+            f"intrinsic={run.intrinsic.name}: the rewards in dataset={run.dataset} have no such"
+            " part. Set intrinsic=none."
+        )

@@ -5,6 +5,7 @@ import pytest
 from rltrain.core.errors import UserError
 from rltrain.settings.algos import (
     A2CSettings,
+    BCSettings,
     DDPGSettings,
     DQNSettings,
     PPOSettings,
@@ -135,7 +136,20 @@ SAC = _REPLAY | {
 }
 TD3 = _REPLAY | {"name": "td3", "policy_delay": 2, "target_noise": 0.2, "target_noise_clip": 0.5}
 DDPG = _REPLAY | {"name": "ddpg"}
+BC = {
+    "name": "bc",
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "linear",
+    "batch_size": 64,
+    "loss": "log_prob",
+    "max_grad_norm": 10.0,
+    "validation_share": 0.1,
+    "validation_every": 100,
+    "normalize_obs": False,
+    "log_std_init": 0.0,
+}
 BASES = {
+    "bc": BC,
     "ppo": PPO,
     "dqn": DQN,
     "pqn": PQN,
@@ -153,6 +167,7 @@ BASES = {
     ("name", "settings"),
     [
         ("ppo", PPOSettings),
+        ("bc", BCSettings),
         ("dqn", DQNSettings),
         ("pqn", PQNSettings),
         ("q_learning", QLearningSettings),
@@ -213,6 +228,9 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("trpo", "line_search_shrink", 1.0),
         ("trpo", "n_critic_updates", 0),
         ("trpo", "batch_size", 0),
+        ("bc", "batch_size", 0),
+        ("bc", "validation_share", 1.0),
+        ("bc", "validation_every", -1),
         ("dqn", "learning_rate", 0.0),
         ("dqn", "gamma", -0.1),
         ("dqn", "buffer_size", 0),
@@ -270,6 +288,7 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("a2c", {"Box", "Discrete"}, EVERY_ACTION, True),
         ("reinforce", {"Box", "Discrete"}, EVERY_ACTION, True),
         ("trpo", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("bc", {"Box", "Discrete"}, EVERY_ACTION, True),
         ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("pqn", {"Box", "Discrete"}, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),

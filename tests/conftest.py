@@ -50,7 +50,7 @@ SMALL = {
     "td3": ["env.num_envs=2", *_REPLAY],
     "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
-SMALL["rainbow"] = SMALL["dqn"]
+SMALL |= {"rainbow": SMALL["dqn"], "rlpd": SMALL["td3"]}
 
 # Rainbow is DQN with everything that DQN can be.
 ALGOS = sorted([*registry.entries("algo"), "rainbow"])

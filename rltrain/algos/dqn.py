@@ -34,6 +34,7 @@ from rltrain.exploration.discrete import Noisy
 from rltrain.functional import distributional
 from rltrain.functional.schedules import linear, scheduled
 from rltrain.functional.td import action_values, huber_losses
+from rltrain.memory.mixed import MixedReplay, with_dataset
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
@@ -187,13 +188,19 @@ class QuantileLearner(DQNLearner):
 LEARNERS = {"none": DQNLearner, "c51": C51Learner, "qr": QuantileLearner}
 
 
-def build_memory(s: DQNSettings, parts: Parts) -> ReplayBuffer | PrioritizedReplay:
-    """Replay, of n steps and by priority where the settings ask for it."""
+def build_memory(s: DQNSettings, parts: Parts) -> ReplayBuffer | PrioritizedReplay | MixedReplay:
+    """Replay, of n steps, by priority, and with a dataset where it is asked for."""
     spaces = (parts.observation_space, parts.action_space)
-    replay = ReplayBuffer(s.buffer_size, *spaces)
-    if s.n_steps > 1:
-        replay = NStepReplay(s.buffer_size, *spaces, parts.num_envs, s.n_steps, s.gamma)
-    return PrioritizedReplay(replay, s.priority_alpha) if s.prioritized else replay
+
+    def make(capacity: int, num_envs: int) -> ReplayBuffer:
+        if s.n_steps > 1:
+            return NStepReplay(capacity, *spaces, num_envs, s.n_steps, s.gamma)
+        return ReplayBuffer(capacity, *spaces)
+
+    if s.prioritized:
+        return PrioritizedReplay(make(s.buffer_size, parts.num_envs), s.priority_alpha)
+    share = parts.dataset_share
+    return with_dataset(parts.dataset, share, make, s.buffer_size, parts.num_envs)
 
 
 class DQN(Algorithm):
@@ -212,7 +219,7 @@ class DQN(Algorithm):
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
-        self.memory: ReplayBuffer | PrioritizedReplay = build_memory(settings, parts)
+        self.memory: ReplayBuffer | PrioritizedReplay | MixedReplay = build_memory(settings, parts)
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
         self.learner = fast.choose(
             LEARNERS[settings.distribution],

@@ -39,6 +39,7 @@ from rltrain.functional.distributions import squashed_gaussian
 from rltrain.functional.exploration import boltzmann
 from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
+from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
@@ -243,8 +244,12 @@ class SAC(Algorithm):
         size, outputs = (inputs, actions) if discrete else (inputs + actions, 1)
         self.critics = Critics(parts.network, size, outputs, count=2).to(parts.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.memory: ReplayBuffer = ReplayBuffer(
-            settings.buffer_size, parts.observation_space, parts.action_space
+        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
+            settings.buffer_size,
+            parts.observation_space,
+            parts.action_space,
+            parts.dataset,
+            parts.dataset_share,
         )
         learned = settings.ent_coef == "auto"
         first = 1.0 if learned else float(settings.ent_coef)

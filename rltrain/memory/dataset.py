@@ -68,16 +68,21 @@ class Dataset:
         return {"id": self.id, "sha256": self.sha256}
 
     def check(self, identity: dict[str, str]) -> None:
-        """Compares it with that of a checkpoint.
+        """Compares it with that of a checkpoint; a UserError says that the data are others."""
+        check_identity(self.identity(), identity)
 
-        Raises:
-            UserError: the data are others.
-        """
-        if identity["sha256"] != self.sha256:
-            raise UserError(
-                f"dataset={self.id} is not what it was when the run began: SHA-256 of its rows"
-                f" was {identity['sha256'][:12]}…, and is {self.sha256[:12]}…"
-            )
+
+def check_identity(now: dict[str, str], saved: dict[str, str]) -> None:
+    """Compares what a dataset is known by with what a checkpoint says.
+
+    Raises:
+        UserError: the data are others.
+    """
+    if now["sha256"] != saved["sha256"]:
+        raise UserError(
+            f"dataset={now['id']} is not what it was when the run began: SHA-256 of its rows was"
+            f" {saved['sha256'][:12]}…, and is {now['sha256'][:12]}…"
+        )
 
 
 def library() -> Any:

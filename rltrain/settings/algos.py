@@ -278,6 +278,7 @@ register(
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
+        data="beside",
     )
 )
 register(
@@ -314,6 +315,7 @@ register(
         doc="Soft actor-critic with a learned temperature (Haarnoja et al. 2018)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete"),
+        data="beside",
     )
 )
 register(
@@ -326,6 +328,7 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
+        data="beside",
     )
 )
 register(
@@ -338,5 +341,6 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
+        data="beside",
     )
 )

@@ -139,12 +139,12 @@ def _check_combination(run: RunSettings) -> None:
 
 
 def _check_dataset(run: RunSettings, entry: registry.Entry) -> None:
+    if run.dataset == "" or (run.dataset is None and entry.data == "only"):
+        raise UserError(
+            "dataset: name one to learn from, as dataset=cartpole/expert-v0. `rltrain record`"
+            " makes one."
+        )
     if run.dataset is None:
-        if entry.data == "only":
-            raise UserError(
-                f"dataset=null: algo={entry.name} learns from a dataset alone, as"
-                " dataset=cartpole/expert-v0. `rltrain record` makes one."
-            )
         return
     if entry.data == "none":
         able = [e.name for e in registry.entries("algo").values() if e.data != "none"]

@@ -142,7 +142,7 @@ def test_mse_is_of_a_box(compose: Any) -> None:
 
 
 def test_it_needs_a_dataset(compose: Any) -> None:
-    with pytest.raises(UserError, match=r"dataset=null: algo=bc .* `rltrain record` makes one"):
+    with pytest.raises(UserError, match=r"^dataset: name one .* `rltrain record` makes one"):
         build_run(compose("algo=bc", "env=CartPole-v1"))
 
 

@@ -93,7 +93,7 @@ def test_a_tabular_algorithm_takes_neither_network_nor_optimizer() -> None:
     [
         ("ppo", {"network": NONE}, "^network=none: algo=ppo needs one"),
         ("dqn", {"optimizer": NONE}, "^optimizer=none: algo=dqn needs one"),
-        ("bc", {}, "^dataset=null: algo=bc learns from a dataset alone"),
+        ("bc", {}, "^dataset: name one to learn from"),
         ("ppo", {"dataset": "a-v0"}, r"^dataset=a-v0: algo=ppo .* take a dataset: bc"),
         ("q_learning", {"optimizer": NONE}, "^network=mlp: algo=q_learning is tabular"),
         ("q_learning", {"network": NONE}, "^optimizer=sgd: algo=q_learning is tabular"),

@@ -160,6 +160,9 @@ class DDPG(Algorithm):
             }
         return metrics | {"train/learning_rate": rate}
 
+    def reset_targets(self) -> None:
+        follow([self.target, self.target_actor], [self.critic, self.policy.actor], 1.0)
+
     def _step(self) -> Any:
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, self.policy.bounds.unscale(batch.action)

@@ -24,6 +24,7 @@ from rltrain.algos.base import (
     Policy,
     PolicyState,
     descend,
+    follow,
     means,
     set_learning_rate,
 )
@@ -258,6 +259,9 @@ class DQN(Algorithm):
             loss, value = means(history)
             metrics |= {"train/loss": loss, "train/q_value": value}
         return metrics | {"train/learning_rate": rate}
+
+    def reset_targets(self) -> None:
+        follow([self.target], [self.policy.network], 1.0)
 
     def _step(self) -> Any:
         memory, array = self.memory, self.policy.inputs.array

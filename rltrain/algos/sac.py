@@ -302,6 +302,9 @@ class SAC(Algorithm):
                 del metrics["train/ent_coef_loss"]
         return metrics | {"train/learning_rate": rate}
 
+    def reset_targets(self) -> None:
+        follow([self.targets], [self.critics], 1.0)
+
     def _step(self) -> Any:
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, batch.action

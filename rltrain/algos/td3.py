@@ -235,6 +235,9 @@ class TD3(Algorithm):
             metrics["train/actor_loss"] = means(improved)[0]
         return metrics | {"train/learning_rate": rate}
 
+    def reset_targets(self) -> None:
+        follow([self.targets, self.target_actor], [self.critics, self.policy.actor], 1.0)
+
     def _sample(self) -> tuple[Rows, ...]:
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, self.policy.bounds.unscale(batch.action)

@@ -67,6 +67,12 @@ class RunSettings:
     dataset_share: float = key(
         "Share of each minibatch that is from it, of methods with replay.", above=0, max=1
     )
+    init_from: str | None = key(
+        "Run, latest, or checkpoint whose networks to begin with, where names and shapes fit."
+    )
+    init_freeze: bool | tuple[str, ...] = key(
+        "Keep what was taken as it is: all of it, or what begins with these names."
+    )
     seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
     device: str = key("auto, cpu, cuda or cuda:1.")
     num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
@@ -133,6 +139,7 @@ def _check_combination(run: RunSettings) -> None:
             " Set eval.every, or eval.stop_at=null."
         )
     _check_dataset(run, entry)
+    _check_init(run, entry)
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
@@ -162,3 +169,14 @@ def _check_dataset(run: RunSettings, entry: registry.Entry) -> None:
             f"intrinsic={run.intrinsic.name}: the rewards in dataset={run.dataset} have no such"
             " part. Set intrinsic=none."
         )
+
+
+def _check_init(run: RunSettings, entry: registry.Entry) -> None:
+    if run.init_from is None:
+        if run.init_freeze:
+            raise UserError("init_freeze keeps what init_from took, and there is no init_from.")
+        return
+    if not entry.networks:
+        raise UserError(f"init_from={run.init_from}: algo={entry.name} has no networks.")
+    if run.init_freeze and run.kernels == "numpy":
+        raise UserError("kernels=numpy moves every parameter; init_freeze needs kernels=torch.")

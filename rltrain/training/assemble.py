@@ -13,7 +13,7 @@ from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
-from rltrain.training import checkpoint
+from rltrain.training import checkpoint, initial
 from rltrain.training.build import (
     build_algorithm,
     build_envs,
@@ -139,6 +139,9 @@ def _trainer(
         run.note_resume(config, up_to)
         folder.supersede(up_to)
         logger.info("resumed at step %d from %s", loaded.step, loaded.path)
+    elif settings.init_from is not None:
+        source = initial.load(settings.init_from, settings.output_dir)
+        trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze)
     folder.clean()
     # Only now, when nothing can fail any more, is anything cut off.
     if settings.logger.csv:

@@ -97,7 +97,8 @@ def build_algorithm(
     parameters = network_size(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
-    kernels = choose_kernels(run.kernels, device, parameters, performance)
+    frozen = bool(run.init_freeze)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, frozen)
     if kernels == "numpy":
         spare_dynamo()
     dataset = _dataset(run, envs)
@@ -192,9 +193,19 @@ def choose_device(wanted: str, parameters: int, performance: Performance) -> tor
 
 
 def choose_kernels(
-    wanted: str, device: torch.device, parameters: int, performance: Performance
+    wanted: str,
+    device: torch.device,
+    parameters: int,
+    performance: Performance,
+    frozen: bool = False,
 ) -> str:
-    """`numpy` or `torch`: what small networks act and learn with."""
+    """`numpy` or `torch`: what small networks act and learn with.
+
+    NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
+    """
+    if wanted == "auto" and frozen:
+        performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
+        return "torch"
     if wanted == "auto":
         use = "numpy" if device.type == "cpu" and 0 < parameters < SMALL else "torch"
         performance.chose("kernels", use, f"auto: {_size(parameters)} on {device.type}")

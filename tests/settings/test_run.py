@@ -54,6 +54,8 @@ def values(**changes: Any) -> dict[str, Any]:
         "total_timesteps": 1e6,
         "dataset": None,
         "dataset_share": 0.5,
+        "init_from": None,
+        "init_freeze": False,
         "seed": 0,
         "device": "cpu",
         "num_threads": "auto",

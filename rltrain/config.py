@@ -35,6 +35,8 @@ from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
 from rltrain.reports.catalog import choices, defaults
+from rltrain.settings import registry
+from rltrain.settings.schema import keys_of
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 
 Values = dict[str, Any]
@@ -258,8 +260,20 @@ def explain(error: Exception) -> UserError:
             near = did_you_mean(wrong, map(str, names), prefix + dot)
         else:
             near = "" if "." in path else did_you_mean(path, _root_names())
-        return UserError(f"Unknown key {path}.{near}")
+        return UserError(f"Unknown key {path}.{_elsewhere(path) or near}")
     return UserError(text.strip().splitlines()[0])
+
+
+def _elsewhere(path: str) -> str:
+    """A hint where a key of that name is in another group, as algo.ent_coef is."""
+    group, _, name = path.rpartition(".")
+    known = [
+        f" exists with {other}={choice}: {other}.{name}."
+        for other in registry.GROUPS
+        for choice, entry in registry.entries(other).items()
+        if other != group and any(k.path == name for k in keys_of(entry.settings))
+    ]
+    return f" It{known[0]}" if len(known) == 1 else ""
 
 
 def _root_names() -> Iterator[str]:

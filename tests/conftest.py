@@ -51,6 +51,7 @@ SMALL = {
     "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
 SMALL |= {"rainbow": SMALL["dqn"], "rlpd": SMALL["td3"]}
+SMALL |= {"iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
 
 # Rainbow is DQN with everything that DQN can be.
 ALGOS = sorted([*registry.entries("algo"), "rainbow"])
@@ -61,6 +62,10 @@ def algo_entry(choice: str) -> registry.Entry:
     return registry.entry("algo", defaults("algo", choice).get("name", choice))
 
 
+# Those that can be, with a network that remembers.
+REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru"]
+_MEMORY = ["network.hidden_sizes=[8]", "network.state_size=8", "network.sequence_length=6"]
+ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
 # Those that step environments, and learn from what comes of it.
 STEPPING = [a for a in ALGOS if algo_entry(a).data != "only"]
 
@@ -68,6 +73,8 @@ STEPPING = [a for a in ALGOS if algo_entry(a).data != "only"]
 def fitting_env(algo: str) -> str:
     """An environment that an algorithm can learn: of numbers where it can, else a table's."""
     found = algo_entry(algo)
+    if found.multi_agent:
+        return "two_carts"
     if "Discrete" not in found.actions:
         return "Pendulum-v1"
     return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"
@@ -80,7 +87,8 @@ def data_for(algo: str, env_id: str) -> list[str]:
 
 
 def small(algo: str, *overrides: str) -> list[str]:
-    """Overrides of a run that takes a second."""
+    """Overrides of a run that takes a second; `ppo+lstm` is ppo with network=lstm."""
+    algo, _, network = algo.partition("+")
     return [
         f"algo={algo}",
         f"env={fitting_env(algo)}",
@@ -94,6 +102,7 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
+        *([f"network={network}", "network.burn_in=3", *_MEMORY] if network else []),
         *data_for(algo, fitting_env(algo)),
         *overrides,
     ]

@@ -75,7 +75,7 @@ def test_a_folder_of_ones_own_adds_choices(in_tmp: Path, compose: Any) -> None:
     [
         (["env=CartPol-v1"], r"env=CartPol-v1: there is no such environment\. Did you mean Cart"),
         (["env=CartPole"], r"Did you mean CartPole-v0 or CartPole-v1\?"),
-        (["algo=pppo", "env=CartPole-v1"], r"algo=pppo is not known\. Did you mean ppo\?"),
+        (["algo=pppo", "env=CartPole-v1"], r"algo=pppo is not known\. Did you mean ppo or ippo\?"),
         (["env=CartPole-v1", "algo.gama=1"], r"Unknown key algo\.gama\. Did you mean algo\.gamma"),
         (["env=CartPole-v1", "seeed=1"], r"Unknown key seeed\. Did you mean seed\?"),
         (["env=CartPole-v1", "algoo=ppo"], r"Unknown key algoo\. Did you mean algo\?"),
@@ -121,3 +121,11 @@ def test_folder_names_are_readable_and_safe() -> None:
     assert odd.startswith("env=ALE-Pong-v5-")
     assert odd != config.slug(["env=ALE:Pong-v5"])
     assert len(config.slug(["x" * 500])) <= 100
+
+
+def test_a_key_of_another_group_is_pointed_out() -> None:
+    with pytest.raises(UserError) as error:
+        config.compose(["algo=ppo", "env=CartPole-v1", "algo.ent_coef=0.1"])
+    assert str(error.value) == (
+        "Unknown key algo.ent_coef. It exists with exploration=entropy: exploration.ent_coef."
+    )

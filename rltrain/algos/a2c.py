@@ -36,22 +36,27 @@ class A2C(OnPolicy):
 
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, self.begun_at(progress))
+        fraction = self.begun_at(progress)
+        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
+        explored = self.exploration.advance(fraction)
+        self.learner.ent_coef = self.exploration.ent_coef
 
-        values = self.memory.extras["value"]  # [T, B]
-        advantages, returns = self.advantages()  # [T, B]
+        advantage, returns, values = self.advantages()
         x, action, _ = self.samples()  # the policy is still the one that acted: the ratio is 1
-        advantage = advantages.reshape(-1)
         if s.normalize_advantage:
             advantage = standardized(advantage)
         self.learner.begin()
-        terms = self.learner.step(x, action, advantage, returns.reshape(-1))
+        terms = self.learner.step(x, action, advantage, returns)
 
         quality = explained_variance(values, returns)
         self.end_rollout()
         progress.updates += 1
-        return named(PolicyGradientLearner.METRICS, means([terms])) | {
-            "train/explained_variance": quality,
-            "train/learning_rate": rate,
-        }
+        return (
+            named(PolicyGradientLearner.METRICS, means([terms]))
+            | explored
+            | {
+                "train/explained_variance": quality,
+                "train/learning_rate": rate,
+            }
+        )

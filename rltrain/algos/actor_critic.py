@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rltrain import fast
 from rltrain.algos.base import Algorithm, Parts, Policy, PolicyState, descend
+from rltrain.algos.samples import order_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
 from rltrain.functional.returns import gae, running_returns
@@ -20,6 +21,7 @@ from rltrain.functional.statistics import RunningMoments
 from rltrain.memory.rollout import Rollout
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.inputs import Inputs
+from rltrain.networks.recurrent import as_tensors, recall
 from rltrain.settings.algos import A2CSettings, OnPolicySettings, REINFORCESettings
 
 
@@ -36,27 +38,29 @@ class ActorCriticPolicy(Policy):
             parts.network, self.inputs.size, parts.action_space, log_std_init, critic
         ).to(parts.device)
         self.actor = fast.actor_critic(self.networks, parts.kernels)
+        self.recall = recall(self.networks, self.networks.num_bodies, parts.device)
         self._action_shape = parts.action_space.shape or ()
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        x = self.inputs.array(obs)
-        extras = {}
+        x = self.recall.moment(self.inputs.array(obs), state)
+        extras: dict[str, Rows] = {}
         if explore:
             noise = self.networks.head.noise(len(obs), rng)
             action, log_prob, value = self.actor.sample(x, noise)
-            extras = {"log_prob": log_prob, "value": value}
+            extras = {"log_prob": log_prob, "value": value} | self.recall.extras(state)
         else:
             action = self.actor.mode(x)
-        return action.reshape(len(obs), *self._action_shape), state, extras
+        after = self.recall.after(x, state)
+        return action.reshape(len(obs), *self._action_shape), after, extras
 
 
 class PolicyGradientLearner:
     """Takes steps down −E[A log π(a|s)] − c_H E[H(π)] + c_V E[(R − V(s))²].
 
-    `c_H` is `ent_coef` and `c_V` is `vf_coef`. What the advantages A and the returns R
-    are is each method's.
+    c_H is `ent_coef`, set before an update, and c_V is `vf_coef`. What the advantages A and the
+    returns R are is each method's.
     """
 
     METRICS = ("loss", "policy_loss", "value_loss", "entropy_loss")
@@ -70,6 +74,7 @@ class PolicyGradientLearner:
         self.networks = networks
         self.optimizer = optimizer
         self.settings = settings
+        self.ent_coef = 0.0
         self.device = next(networks.parameters()).device
 
     def begin(self) -> None:
@@ -85,12 +90,12 @@ class PolicyGradientLearner:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         s = self.settings
-        x, action, advantage, target = (torch.from_numpy(c).to(self.device) for c in columns)
+        x, action, advantage, target = (as_tensors(c, self.device) for c in columns)
         log_prob, entropy = self.networks.evaluate(x, action)
         policy_loss = losses.policy_gradient(log_prob, advantage)
         value_loss = losses.value_loss(self.networks.value(x), target)
         entropy_loss = -entropy.mean()
-        loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
+        loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         return tuple(term.detach() for term in (loss, policy_loss, value_loss, entropy_loss))
 
@@ -119,13 +124,15 @@ class OnPolicy(Algorithm):
         self.settings = settings
         self.horizon = settings.n_steps
         self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
+        self.order = order_of(self.policy.networks, self.policy.inputs)
         self.memory = Rollout(
             settings.n_steps,
             parts.num_envs,
             parts.observation_space,
             parts.action_space,
-            extras=("log_prob", "value"),
+            self.order.extras(),
         )
+        self.exploration = parts.exploration
         self.returns_so_far = np.zeros(parts.num_envs)
         self.return_moments = RunningMoments(())
 
@@ -141,8 +148,8 @@ class OnPolicy(Algorithm):
         """
         return progress.fraction_at(progress.steps - self.memory.reward.size)
 
-    def advantages(self) -> tuple[Rows, Rows]:
-        """Â by generalised advantage estimation, and the returns Â + V; both `[T, B]`."""
+    def advantages(self) -> tuple[Rows, Rows, Rows]:
+        """Â by generalised advantage estimation, the returns Â + V, and V `[N]`."""
         rollout, s = self.memory, self.settings
         values = rollout.extras["value"]
         advantages = gae(
@@ -154,21 +161,21 @@ class OnPolicy(Algorithm):
             s.gamma,
             s.gae_lambda,
         )
-        return advantages, advantages + values
+        estimates = (advantages, advantages + values, values)
+        a, r, v = (self.order.column(rollout, rows) for rows in estimates)
+        return a, r, v
 
-    def samples(self) -> tuple[Rows, Rows, Rows]:
+    def samples(self) -> tuple[Any, Rows, Rows]:
         """The rollout as rows: what networks take `[N, D]`, actions `[N]` or `[N, K]`, and
         old log-probabilities `[N]`."""
-        rollout, event = self.memory, self.policy.networks.head.event
-        count = rollout.reward.size
-        obs = rollout.obs.reshape(count, *rollout.obs.shape[2:])
-        action = rollout.action.reshape(count, *event)
-        return self.policy.inputs.array(obs), action, rollout.extras["log_prob"].reshape(count)
+        rollout, order, event = self.memory, self.order, self.policy.networks.head.event
+        action = order.column(rollout, rollout.action)
+        log_prob = order.column(rollout, rollout.extras["log_prob"])
+        return order.x(rollout), action.reshape(len(action), *event), log_prob
 
     def end_rollout(self) -> None:
         """Lets the normaliser see the rollout's observations, and rewinds it."""
-        obs = self.memory.obs
-        self.policy.inputs.observe(obs.reshape(-1, *obs.shape[2:]))
+        self.policy.inputs.observe(self.memory.samples(self.memory.obs))
         self.memory.rewind()
 
     def _rewards(self) -> Rows:
@@ -178,7 +185,7 @@ class OnPolicy(Algorithm):
             return rollout.reward
         ended = rollout.terminated | rollout.truncated
         returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
-        self.return_moments.update(returns.reshape(-1))
+        self.return_moments.update(rollout.samples(returns))
         return self.return_moments.scale(rollout.reward)
 
     def _next_values(self) -> Rows:
@@ -186,8 +193,8 @@ class OnPolicy(Algorithm):
         values = self.memory.extras["value"]
         next_values = np.empty_like(values)
         next_values[:-1] = values[1:]
-        obs, rows = self.memory.bootstraps()
-        next_values[rows] = self.policy.actor.value(self.policy.inputs.array(obs))
+        x, rows = self.order.successors(self.memory)
+        next_values[rows] = self.policy.actor.value(x)
         return next_values
 
 

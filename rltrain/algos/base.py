@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rltrain.core.errors import TrainingError
+from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
 from rltrain.memory.dataset import Dataset
+from rltrain.networks.recurrent import Stateless
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
 PolicyState = Any  # recurrent state, a value that whoever acts holds; None where there is none
@@ -32,7 +34,8 @@ class Parts:
     """What an algorithm is built from, beside its own settings.
 
     `network(in_features)` makes a body with `out_features`; `optimizer(parameters,
-    learning_rate)` an optimiser. Both are None for tabular algorithms.
+    learning_rate)` an optimiser. Both are None for tabular algorithms. Where several `agents`
+    act, observations have a row for each agent of each environment, environment by environment.
     """
 
     observation_space: Space
@@ -47,6 +50,7 @@ class Parts:
     dataset_share: float = 0.5  # of each minibatch, where there is replay beside it
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     threads: int = 1  # that an update may use beside torch's own
+    agents: tuple[Agent, ...] = ()  # none where there is but one
 
 
 class Memory(Protocol):
@@ -63,13 +67,15 @@ class Policy(Stateful, ABC):
     It holds the networks, the exploration and the observation normaliser, and never learns.
     """
 
+    recall: Stateless = Stateless()
+
     def initial_state(self, num_envs: int) -> PolicyState:
         """Recurrent state at the start of an episode; None for a policy without memory."""
-        return None
+        return self.recall.initial_state(num_envs)
 
     def restart(self, state: PolicyState, ended: NDArray[np.bool_]) -> PolicyState:
         """The state with that of the environments whose episode `ended` `[B]` set back."""
-        return state
+        return self.recall.restart(state, ended)
 
     @abstractmethod
     def act(

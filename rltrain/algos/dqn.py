@@ -28,6 +28,7 @@ from rltrain.algos.base import (
     means,
     set_learning_rate,
 )
+from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
@@ -39,9 +40,11 @@ from rltrain.memory.mixed import MixedReplay, with_dataset
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
+from rltrain.memory.sequences import SequenceReplay
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.noisy import draw_from, make_noisy, noisy_layers
 from rltrain.networks.q_network import q_network
+from rltrain.networks.recurrent import as_tensors, recall, recurrent
 from rltrain.settings.algos import DQNSettings
 
 
@@ -59,20 +62,25 @@ class DQNPolicy(Policy):
             make_noisy(self.network, self.exploration.settings.sigma)
         self.noisy = noisy_layers(self.network)
         self.network.to(parts.device)
+        self.recall = recall(self.network, 1, parts.device)
         self.q_values = fast.q_network(self.network, parts.kernels)
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        x = self.recall.moment(self.inputs.array(obs), state)
+        known = None if state is None else self.q_values(x)  # the state moves on, asked or not
+
         def q_values() -> Rows:
-            return self.q_values(self.inputs.array(obs))
+            return self.q_values(x) if known is None else known
 
         if not explore:
-            return q_values().argmax(-1), state, {}
+            action = q_values().argmax(-1)
+            return action, self.recall.after(x, state), {}
         draw_from(self.noisy, rng)
         action = self.exploration.choose(q_values, len(obs), self.num_actions, rng)
         draw_from(self.noisy, None)
-        return action, state, {}
+        return action, self.recall.after(x, state), self.recall.extras(state)
 
 
 class DQNLearner:
@@ -121,8 +129,8 @@ class DQNLearner:
         errors = None if weight is None else error.detach().cpu().numpy()
         return loss.detach(), value.detach().mean(), errors
 
-    def _tensor(self, rows: Rows) -> Tensor:
-        return torch.from_numpy(rows).to(self.device)
+    def _tensor(self, rows: Rows) -> Any:
+        return as_tensors(rows, self.device)
 
     def losses(
         self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
@@ -157,7 +165,7 @@ class C51Learner(DQNLearner):
         self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """−Σ_z m_z log p_z(s, a) with m = Φ(r + γ Z⁻(s', a*)), Q(s, a), and KL(m ‖ p)."""
-        row, atoms = torch.arange(len(x), device=x.device), self.network.atoms
+        row, atoms = torch.arange(len(action), device=action.device), self.network.atoms
         with torch.no_grad():
             after = self.target.log_probs(successor).exp()  # [N, A, Z]
             best = self._best(successor, after @ atoms)
@@ -175,7 +183,7 @@ class QuantileLearner(DQNLearner):
         self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Σ_i E_j[ρ_τ̂i(r + γ θ⁻_j(s', a*) − θ_i(s, a))], Q(s, a), and |δ| of the means."""
-        row = torch.arange(len(x), device=x.device)
+        row = torch.arange(len(action), device=action.device)
         with torch.no_grad():
             after = self.target.quantiles(successor)  # [N, A, Z]
             best = self._best(successor, after.mean(-1))
@@ -189,9 +197,38 @@ class QuantileLearner(DQNLearner):
 LEARNERS = {"none": DQNLearner, "c51": C51Learner, "qr": QuantileLearner}
 
 
-def build_memory(s: DQNSettings, parts: Parts) -> ReplayBuffer | PrioritizedReplay | MixedReplay:
-    """Replay, of n steps, by priority, and with a dataset where it is asked for."""
+def build_memory(
+    s: DQNSettings, parts: Parts, network: nn.Module
+) -> ReplayBuffer | PrioritizedReplay | MixedReplay:
+    """Replay, of n steps, by priority, and with a dataset where it is asked for, in sequences
+    where the network has memory.
+
+    Raises:
+        UserError: sequences are asked for by priority, or of a dataset.
+    """
     spaces = (parts.observation_space, parts.action_space)
+    memory = recurrent(network)
+    if memory is not None:
+        if s.prioritized:
+            raise UserError(
+                "algo.prioritized=true: a recurrent network learns from sequences, which are drawn"
+                " uniformly. Set algo.prioritized=false, or network=mlp_relu."
+            )
+        if parts.dataset is not None:
+            raise UserError(
+                f"dataset={parts.dataset.id}: a recurrent network learns from sequences with the"
+                " state that it had, which no dataset has. Set network=mlp_relu."
+            )
+        return SequenceReplay(
+            s.buffer_size,
+            *spaces,
+            parts.num_envs,
+            s.n_steps,
+            s.gamma,
+            memory.sequence_length,
+            memory.burn_in,
+            (1, memory.state_size),
+        )
 
     def make(capacity: int, num_envs: int) -> ReplayBuffer:
         if s.n_steps > 1:
@@ -220,7 +257,9 @@ class DQN(Algorithm):
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
-        self.memory: ReplayBuffer | PrioritizedReplay | MixedReplay = build_memory(settings, parts)
+        self.memory: ReplayBuffer | PrioritizedReplay | MixedReplay = build_memory(
+            settings, parts, self.policy.network
+        )
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
         self.learner = fast.choose(
             LEARNERS[settings.distribution],
@@ -240,7 +279,7 @@ class DQN(Algorithm):
         metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         due = progress.steps // s.train_freq - self.trained_at
         self.trained_at += due
-        if progress.steps <= s.learning_starts:
+        if progress.steps <= s.learning_starts or not self.memory.size:
             return metrics
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval

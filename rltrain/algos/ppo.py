@@ -21,6 +21,7 @@ from rltrain.functional import policy_losses as losses
 from rltrain.functional.returns import explained_variance
 from rltrain.functional.schedules import scheduled
 from rltrain.networks.actor_critic import ActorCritic
+from rltrain.networks.recurrent import as_tensors
 from rltrain.settings.algos import PPOSettings
 
 METRICS = (
@@ -42,12 +43,13 @@ class PPOLearner:
         self.networks = networks
         self.optimizer = optimizer
         self.settings = settings
+        self.ent_coef = 0.0  # c_H, set before an update
         self.device = next(networks.parameters()).device
 
     def begin(self, *columns: Rows) -> None:
         """Takes the samples of an update: observations `[N, D]`, actions `[N]` or `[N, A]`,
         old log-probabilities, advantages, value targets and old values `[N]`."""
-        self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
+        self._columns = [as_tensors(column, self.device) for column in columns]
         if self.settings.objective == "kl_penalty":
             with torch.no_grad():  # copies, since the parameters of π are about to move
                 self._old = [p.clone() for p in self.networks.distribution(self._columns[0])]
@@ -77,7 +79,7 @@ class PPOLearner:
         else:
             value_loss = losses.clipped_value_loss(value, old_value, target, s.clip_range_vf)
         entropy_loss = -head.entropy(distribution).mean()
-        loss = policy_loss + s.ent_coef * entropy_loss + s.vf_coef * value_loss
+        loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         with torch.no_grad():
             approx_kl = losses.approx_kl(log_ratio)
@@ -115,17 +117,15 @@ class PPO(OnPolicy):
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
+        explored = self.exploration.advance(fraction)
+        self.learner.ent_coef = self.exploration.ent_coef
 
-        values = self.memory.extras["value"]  # [T, B]
-        advantages, returns = self.advantages()  # [T, B]
-        per_sample = (column.reshape(-1) for column in (advantages, returns, values))
-        self.learner.begin(*self.samples(), *per_sample)
+        advantages, returns, values = self.advantages()
+        self.learner.begin(*self.samples(), advantages, returns, values)
         history: list[Any] = []
         for _ in range(s.n_epochs):
-            order = self.rng.permutation(returns.size)
             first = len(history)
-            for start in range(0, len(order), s.batch_size):
-                rows = order[start : start + s.batch_size]
+            for rows in self.order.minibatches(returns.size, s.batch_size, self.rng):
                 history.append(self.learner.step(rows, clip_range, self.kl_coef))
             if s.target_kl is not None:
                 kls = [float(row[METRICS.index("approx_kl")]) for row in history[first:]]
@@ -137,6 +137,7 @@ class PPO(OnPolicy):
             "train/learning_rate": rate,
             "train/clip_range": clip_range,
         }
+        metrics |= explored
         if s.objective == "kl_penalty":
             divergence = self.learner.divergence()
             metrics |= {"train/kl": divergence, "train/kl_coef": self.kl_coef}

@@ -108,7 +108,7 @@ class PQN(Algorithm):
             parts.num_envs,
             parts.observation_space,
             parts.action_space,
-            extras=(),
+            extras={},
         )
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
         self.learner = fast.choose(

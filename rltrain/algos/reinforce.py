@@ -46,6 +46,7 @@ class REINFORCE(Algorithm):
         self.memory: Episodes = Episodes(
             parts.num_envs, parts.observation_space, parts.action_space
         )
+        self.exploration = parts.exploration
         networks = self.policy.networks
         self.optimizer = parts.optimizer(networks.parameters(), settings.learning_rate)
         self.learner = fast.choose(
@@ -58,6 +59,8 @@ class REINFORCE(Algorithm):
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
         set_learning_rate(self.optimizer, rate)
         metrics: dict[str, Any] = {"train/learning_rate": rate}
+        metrics |= self.exploration.advance(fraction)
+        self.learner.ent_coef = self.exploration.ent_coef
         if self.memory.count < s.n_episodes:
             return metrics
 

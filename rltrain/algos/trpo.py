@@ -132,13 +132,11 @@ class TRPO(OnPolicy):
         rate = scheduled(s.learning_rate, s.learning_rate_schedule, self.begun_at(progress))
         set_learning_rate(self.optimizer, rate)
 
-        values = self.memory.extras["value"]  # [T, B]
-        advantages, returns = self.advantages()  # [T, B]
-        advantage = advantages.reshape(-1)
+        advantage, returns, values = self.advantages()
         if s.normalize_advantage:
             advantage = standardized(advantage)
         inputs, actions, _ = self.samples()
-        columns = (inputs, actions, advantage, returns.reshape(-1))
+        columns = (inputs, actions, advantage, returns)
         x, action, advantage_, target = (torch.from_numpy(c).to(self.device) for c in columns)
         metrics = self._policy_step(x, action, advantage_)
 

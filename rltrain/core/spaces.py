@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +21,14 @@ KINDS: dict[str, type[gym.Space]] = {
     "Graph": spaces.Graph,
     "OneOf": spaces.OneOf,
 }
+
+
+class Agent(NamedTuple):
+    """One of several that act in an environment, and what it sees and does."""
+
+    name: str
+    observation_space: gym.Space
+    action_space: gym.Space
 
 
 def kind_of(space: gym.Space) -> str:

@@ -21,7 +21,8 @@ class Transition(NamedTuple):  # made every step, and a fifth of a frozen datacl
     """One step of B environments; every array is `[B, ...]`.
 
     `successor` is the true successor: the final observation where an episode ended.
-    `extras` is what the policy returned beside the action.
+    `extras` is what the policy returned beside the action. Rows that are not `valid` carry
+    no transition: their agent was gone; None where all are.
     """
 
     obs: Rows
@@ -31,6 +32,20 @@ class Transition(NamedTuple):  # made every step, and a fifth of a frozen datacl
     truncated: NDArray[np.bool_]
     successor: Rows
     extras: dict[str, Rows]
+    valid: NDArray[np.bool_] | None = None
+
+    def take(self, rows: Any) -> Transition:
+        """The rows that a slice, an index or a mask picks."""
+        return Transition(
+            self.obs[rows],
+            self.action[rows],
+            self.reward[rows],
+            self.terminated[rows],
+            self.truncated[rows],
+            self.successor[rows],
+            {name: values[rows] for name, values in self.extras.items()},
+            None if self.valid is None else self.valid[rows],
+        )
 
 
 class Progress(Stateful):

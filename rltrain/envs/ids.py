@@ -6,7 +6,9 @@ import functools
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rltrain.core.errors import UserError, nearest
 
@@ -40,7 +42,7 @@ def import_module_of(env_id: str) -> None:
     """Imports what stands before the colon of `module:Id`, from the working directory too.
 
     Raises:
-        UserError: there is no such module, or it does not register the id.
+        UserError: there is no such module, or it neither registers the id nor defines it.
     """
     import gymnasium as gym
 
@@ -61,12 +63,19 @@ def import_module_of(env_id: str) -> None:
                 " installed packages."
             ) from error
         raise
-    if name not in gym.registry:
+    if name not in gym.registry and factory(env_id) is None:
         near = nearest(name, gym.registry)
         raise UserError(
             f"env={env_id}: {module} does not register {name}."
             + (f" Did you mean {' or '.join(near)}?" if near else "")
         )
+
+
+def factory(env_id: str) -> Callable[..., Any] | None:
+    """What `module:name` names in a module that is imported, where it is no registered id."""
+    module, _, name = env_id.partition(":")
+    found = getattr(sys.modules.get(module), name, None)
+    return found if callable(found) else None
 
 
 def unknown(env_id: str) -> str:

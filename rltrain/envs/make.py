@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.wrappers import TimeLimit
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
-from rltrain.envs import ids
+from rltrain.envs import ids, zoo
+from rltrain.envs.team import Team
 from rltrain.settings import registry
-from rltrain.settings.fit import check_fit
+from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
 
 # Packages of Gymnasium's own environments, and the extra that has what they import.
@@ -24,11 +27,16 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
     Raises:
         UserError: the id, an argument or a package is wrong or missing.
     """
+    kwargs = {**settings.kwargs, **overrides}
+    if zoo.is_id(settings.id):
+        return _by_factory(settings, zoo.factory(settings.id), kwargs)
     if not ids.can_make(settings.id):
         raise UserError(ids.unknown(settings.id))
     ids.import_module_of(settings.id)
-    spec = gym.spec(settings.id.rpartition(":")[2])
-    kwargs = {**settings.kwargs, **overrides}
+    name = settings.id.rpartition(":")[2]
+    if name not in gym.registry and (factory := ids.factory(settings.id)) is not None:
+        return _by_factory(settings, factory, kwargs)
+    spec = gym.spec(name)
     _check_kwargs(spec, kwargs)
     if settings.max_episode_steps is not None:
         kwargs["max_episode_steps"] = settings.max_episode_steps
@@ -43,9 +51,37 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
     except gym.error.Error as error:
         raise UserError(f"env={settings.id} cannot be made: {error}") from error
     except Exception as error:
-        raise EnvError(
-            f"env={settings.id}: its constructor raised {type(error).__name__}: {error}"
-        ) from error
+        raise _broken(settings, error) from error
+
+
+def _by_factory(
+    settings: EnvSettings, factory: Callable[..., Any], kwargs: dict[str, Any]
+) -> gym.Env[Any, Any]:
+    """What a function makes: an environment of Gymnasium's, or a parallel one of PettingZoo's."""
+    try:
+        made = factory(**kwargs)
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            raise UserError(f"env.kwargs: {settings.id}: {error}.") from error
+        raise _broken(settings, error) from error
+    except Exception as error:
+        raise _broken(settings, error) from error
+    if isinstance(made, gym.Env):
+        env = made
+    elif hasattr(made, "possible_agents") and not hasattr(made, "agent_iter"):
+        env = Team(made, settings.id)
+    else:
+        raise UserError(
+            f"env={settings.id} makes a {type(made).__name__}: it must be a gymnasium.Env, or a"
+            " parallel environment by PettingZoo's interface."
+        )
+    if settings.max_episode_steps is not None:
+        env = TimeLimit(env, settings.max_episode_steps)
+    return env
+
+
+def _broken(settings: EnvSettings, error: Exception) -> EnvError:
+    return EnvError(f"env={settings.id}: its constructor raised {type(error).__name__}: {error}")
 
 
 def _check_kwargs(spec: gym.envs.registration.EnvSpec, kwargs: dict[str, Any]) -> None:
@@ -74,6 +110,11 @@ def check_env(run: RunSettings) -> None:
     env = make_env(run.env)
     try:
         algo = registry.entry("algo", run.algo.name)
-        check_fit(algo, run.env.id, env.observation_space, env.action_space)
+        team = env.unwrapped
+        if isinstance(team, Team):
+            shared = getattr(run.algo, "share_parameters", False)
+            check_team(algo, run.env.id, team.agents, shared)
+        else:
+            check_fit(algo, run.env.id, env.observation_space, env.action_space)
     finally:
         env.close()

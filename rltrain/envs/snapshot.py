@@ -32,7 +32,16 @@ _CONTAINERS: dict[str, Any] = {
     "deque": collections.deque,
 }
 _NUMBERS = "biufc"  # kinds of dtype
-_LINKS = ("env", "spec", "_cached_spec", "_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs")
+_LINKS = (
+    "env",
+    "parallel_env",
+    "aec_env",
+    "spec",
+    "_cached_spec",
+    "_saved_kwargs",
+    "_ezpickle_args",
+    "_ezpickle_kwargs",
+)
 
 
 class _OpaqueError(Exception):
@@ -116,6 +125,10 @@ def _layers(env: Env) -> Iterator[Env]:
     while isinstance(env, gym.Wrapper):
         env = env.env
         yield env
+    inner = vars(env).get("parallel_env")  # of a team
+    while inner is not None:
+        yield inner
+        inner = vars(inner).get("env") or vars(inner).get("aec_env")
 
 
 def _objects(env: Env) -> set[int]:

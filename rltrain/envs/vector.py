@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError
 from rltrain.core.seeding import derive
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import Agent, dtype_of
 from rltrain.core.types import any_of
 from rltrain.envs import batched, snapshot
 
@@ -37,7 +37,8 @@ class VectorStep(NamedTuple):
 
     `obs` is what to act on next: where an episode ended, the first observation of the
     next one. `successor` is the true successor of the step: where an episode ended, its
-    final observation. They are one array where nothing ended.
+    final observation. They are one array where nothing ended. Rows that are not `valid`
+    carry no transition; None where all are.
     """
 
     obs: Rows
@@ -46,6 +47,7 @@ class VectorStep(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     episodes: list[Episode]
+    valid: NDArray[np.bool_] | None = None
 
 
 class VectorEnv:
@@ -54,7 +56,8 @@ class VectorEnv:
     The reset belongs to the step that ended the episode: there is no row in between.
     Discrete and MultiDiscrete are counted from 0 whatever the space's start, and
     actions of a Box are clipped to its bounds here, so that a policy need not know them.
-    `first` is the number of the first of them, where others are stepped elsewhere.
+    `first` is the number of the first of them, where others are stepped elsewhere; `envs`
+    are the first that are stepped, where they are made already.
 
     Raises:
         EnvError: an environment breaks its declared space, or returns what is no number.
@@ -68,11 +71,13 @@ class VectorEnv:
         *stream: str,
         batch: bool = True,
         first: int = 0,
+        envs: list[Env] | None = None,
     ) -> None:
         self._make = make
-        self.envs = [make() for _ in range(num_envs)]
+        self.envs = envs or [make() for _ in range(num_envs)]
         self._batch = batched.batch(self.envs) if batch else None
-        self.num_envs = num_envs
+        self.agents: tuple[Agent, ...] = ()
+        self.num_envs = self.num_rows = num_envs
         self.observation_space = self.envs[0].observation_space
         self.action_space = self.envs[0].action_space
         spec = self.envs[0].spec
@@ -91,6 +96,12 @@ class VectorEnv:
         self.lengths = np.zeros(num_envs, np.int64)
         self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
         self.restarted_at = 0
+
+    @property
+    def limited(self) -> bool:
+        """Whether episodes have a time limit of Gymnasium's kind."""
+        spec = self.envs[0].spec
+        return spec is not None and spec.max_episode_steps is not None
 
     @property
     def batched(self) -> bool:
@@ -126,7 +137,7 @@ class VectorEnv:
         else:
             obs, reward, terminated, truncated = self._step_each(actions)
         self._check_finite(obs, "after step {} of its episode")
-        if not _finite(reward):
+        if not all_finite(reward):
             i = int(np.flatnonzero(~np.isfinite(reward))[0])
             raise EnvError(
                 f"{self.name} returned the reward {reward[i]} (environment {self.first + i}, step"
@@ -212,7 +223,7 @@ class VectorEnv:
         )
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
-        if self._floats and not _finite(obs):
+        if self._floats and not all_finite(obs):
             i = int(np.flatnonzero(~np.isfinite(obs).reshape(self.num_envs, -1).all(1))[0])
             raise EnvError(
                 f"{self.name} returned an observation that is no number: {obs[i]!r:.80}"
@@ -256,7 +267,7 @@ class VectorEnv:
         self.obs = state["obs"].copy()
 
 
-def _finite(x: Rows) -> bool:
+def all_finite(x: Rows) -> bool:
     """Whether all numbers are finite. One product says so of most, in a fraction of the time."""
     flat = x.reshape(-1)
     return math.isfinite(flat.dot(flat)) or bool(np.isfinite(x).all())

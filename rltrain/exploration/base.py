@@ -23,6 +23,8 @@ class Exploration(Stateful):
     is a value that whoever acts holds.
     """
 
+    ent_coef = 0.0  # c_H: weight of a stochastic policy's entropy in its loss
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 

@@ -27,6 +27,7 @@ from rltrain.fast.optimizers import can_share
 from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork, dueling_layers
 from rltrain.networks.actor_critic import ActorCritic, Zero
 from rltrain.networks.critics import Critics
+from rltrain.networks.recurrent import as_tensors
 
 Rows = NDArray[Any]
 
@@ -58,8 +59,8 @@ class TorchActor:
     def __init__(self, networks: ActorCritic) -> None:
         self.networks = networks
 
-    def _tensor(self, rows: Rows) -> torch.Tensor:
-        return torch.from_numpy(rows).to(next(self.networks.parameters()).device)
+    def _tensor(self, rows: Rows) -> Any:
+        return as_tensors(rows, next(self.networks.parameters()).device)
 
     @torch.inference_mode()
     def sample(self, x: Rows, noise: Rows) -> tuple[Rows, Rows, Rows]:
@@ -92,7 +93,7 @@ def on_arrays(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
 
     @torch.inference_mode()
     def outputs(x: Rows) -> Rows:
-        y: torch.Tensor = network(torch.from_numpy(x).to(device))
+        y: torch.Tensor = network(as_tensors(x, device))
         return y.cpu().numpy()
 
     return outputs

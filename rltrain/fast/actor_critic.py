@@ -81,10 +81,8 @@ class NumpyActorCritic:
 class NumpyLearner:
     """What learners of an actor-critic share: π, its entropy and V, and their gradients."""
 
-    def __init__(
-        self, networks: ActorCritic, optimizer: torch.optim.Optimizer, ent_coef: float
-    ) -> None:
-        self.ent_coef = ent_coef
+    def __init__(self, networks: ActorCritic, optimizer: torch.optim.Optimizer) -> None:
+        self.ent_coef = 0.0  # set before an update
         self.flat = flatten(networks)
         self.optimizer = flat_optimizer(optimizer, self.flat)
         self.networks = NumpyActorCritic(networks)
@@ -164,7 +162,7 @@ class NumpyPolicyGradientLearner(NumpyLearner):
         optimizer: torch.optim.Optimizer,
         settings: A2CSettings | REINFORCESettings,
     ) -> None:
-        super().__init__(networks, optimizer, settings.ent_coef)
+        super().__init__(networks, optimizer)
         self.settings = settings
 
     def begin(self) -> None:
@@ -176,7 +174,7 @@ class NumpyPolicyGradientLearner(NumpyLearner):
         policy_loss = -float(np.dot(log_prob, advantage)) / n
         error = values - target
         value_loss = float(np.dot(error, error)) / n
-        loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
+        loss = policy_loss - self.ent_coef * entropy + s.vf_coef * value_loss
         self.backward(advantage * np.float32(-1 / n), 2 * s.vf_coef / n * error)
         self.optimizer.descend(loss, "train/loss", s.max_grad_norm)
         return loss, policy_loss, value_loss, -entropy
@@ -188,7 +186,7 @@ class NumpyPPOLearner(NumpyLearner):
     def __init__(
         self, networks: ActorCritic, optimizer: torch.optim.Optimizer, settings: PPOSettings
     ) -> None:
-        super().__init__(networks, optimizer, settings.ent_coef)
+        super().__init__(networks, optimizer)
         self.settings = settings
 
     def begin(
@@ -235,7 +233,7 @@ class NumpyPPOLearner(NumpyLearner):
         value_loss = float(np.dot(error, error)) / n
         if s.clip_range_vf is not None:
             value_loss, error = self._clipped(values, target, self._old_value.take(rows))
-        loss = policy_loss - s.ent_coef * entropy + s.vf_coef * value_loss
+        loss = policy_loss - self.ent_coef * entropy + s.vf_coef * value_loss
 
         self.backward(slope, 2 * s.vf_coef / n * error, *toward_old)
         self.optimizer.descend(loss, "train/loss", s.max_grad_norm)

@@ -29,8 +29,10 @@ class RandomNetworkDistillation(Stateful):
     """Rewards observations whose random features a network has not yet learned to predict.
 
     The error is divided by the running deviation of its discounted sum, which no episode
-    ends (section 2.3 and 2.4). Unlike in the paper both rewards share one value function:
-    any algorithm can use it, and what it learns is the value of both together.
+    ends, and observations are normalised and clipped to ±5 (sections 2.3 and 2.4). What is
+    seen before the first update rewards nothing and begins the statistics, as the paper's
+    random steps do. Unlike in the paper both rewards share one value function, which ends
+    with the episode: any algorithm can use it, and learns the value of both together.
     """
 
     _state = (
@@ -51,7 +53,7 @@ class RandomNetworkDistillation(Stateful):
         parts: Parts,
     ) -> None:
         self.settings = settings
-        self.inputs = Inputs(parts.observation_space, True, parts.device)
+        self.inputs = Inputs(parts.observation_space, True, parts.device, clip=5.0)
         body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal", False)
 
         def network() -> torch.nn.Sequential:
@@ -72,13 +74,20 @@ class RandomNetworkDistillation(Stateful):
 
     def reward(self, successor: Rows) -> Rows:
         """Intrinsic rewards `[B]` of the observations that a step led to."""
-        x = self.inputs.array(successor)
-        error = np.square(self._predictor(x) - self._target(x)).mean(-1)
         self.seen.append(successor.copy())
+        if not self.moments.count:
+            return np.zeros(len(successor), np.float32)
+        error = self._error(successor)
         self.errors.append(error)
         scale = self.settings.coef / math.sqrt(float(self.moments.var) + 1e-8)
         scaled: Rows = (scale * error).astype(np.float32)
         return scaled
+
+    def _error(self, obs: Rows) -> Rows:
+        """Mean squared errors `[N]` of the predictor."""
+        x = self.inputs.array(obs)
+        error: Rows = np.square(self._predictor(x) - self._target(x)).mean(-1)
+        return error
 
     def update(self) -> Mapping[str, Any]:
         """Learns to predict what was seen since the last update.
@@ -88,6 +97,8 @@ class RandomNetworkDistillation(Stateful):
         """
         s, obs = self.settings, np.concatenate(self.seen)
         self.inputs.observe(obs)
+        if not self.moments.count:
+            self.errors = [self._error(rows) for rows in self.seen]
         returns = []
         for error in self.errors:
             self.running = s.gamma * self.running + error

@@ -43,9 +43,8 @@ class PrioritizedReplay:
 
     def add(self, step: Transition) -> None:
         """Writes B rows, over the oldest where the ring is full."""
-        start, capacity = self.replay.position, self.replay.capacity
-        self.replay.add(step)
-        self._set(np.arange(start, start + len(step.reward)) % capacity, self.largest)
+        rows, valid = self.replay.put(step)
+        self._set(rows, self.largest if valid is None else np.where(valid, self.largest, 0.0))
 
     def end_episodes(self) -> None:
         self.replay.end_episodes()

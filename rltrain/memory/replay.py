@@ -23,11 +23,11 @@ class Sample(NamedTuple):
     `weight` of each in the loss, and the `rows` to which their errors belong.
     """
 
-    obs: Rows
+    obs: Any  # rows, or `Sequences` of them
     action: Rows
     reward: NDArray[np.float32]
     terminated: NDArray[np.float32]
-    successor: Rows
+    successor: Any
     discount: NDArray[np.float32] | None = None
     weight: NDArray[np.float32] | None = None
     rows: NDArray[np.intp] | None = None
@@ -35,6 +35,8 @@ class Sample(NamedTuple):
 
 class ReplayBuffer:
     """A ring of the last `capacity` transitions, sampled uniformly (Lin 1992).
+
+    Rows that are not valid are left out: they take no room and are never sampled.
 
     Raises:
         UserError: it would not fit into this machine's memory.
@@ -54,9 +56,26 @@ class ReplayBuffer:
         }
         self.position = 0
         self.size = 0
+        self.left_out = 0  # rows that were not valid, since `latest` was asked last
 
     def add(self, step: Transition) -> None:
         """Writes B rows, over the oldest where the ring is full."""
+        self._write(self._kept(step))
+
+    def put(self, step: Transition) -> tuple[NDArray[np.intp], NDArray[np.bool_] | None]:
+        """Does so, and returns where they are, and which of them can be sampled (None: all)."""
+        start, kept = self.position, self._kept(step)
+        self._write(kept)
+        return np.arange(start, start + len(kept.reward)) % self.capacity, kept.valid
+
+    def _kept(self, step: Transition) -> Transition:
+        """The rows that take room."""
+        if step.valid is None or step.valid.all():
+            return step
+        self.left_out += int((~step.valid).sum())
+        return step.take(step.valid)
+
+    def _write(self, step: Transition) -> None:
         count = len(step.reward)
         start, end = self.position, self.position + count
         rows: Any = slice(start, end)
@@ -71,9 +90,9 @@ class ReplayBuffer:
         """Nothing to do: every row has its own successor."""
 
     def latest(self, count: int) -> Rows:
-        """The newest `count` observations, fewer where there are not as many."""
-        count = min(count, self.size)
-        return self.columns["obs"][np.arange(self.position - count, self.position) % self.capacity]
+        """Of the newest `count` rows the observations; those left out are not among them."""
+        count, self.left_out = count - self.left_out, 0
+        return self.columns["obs"][self._newest(count)]
 
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
         """`count` transitions, drawn with replacement."""
@@ -83,13 +102,19 @@ class ReplayBuffer:
         """The transitions of `rows` `[N]`."""
         return Sample(**{name: column.take(rows, 0) for name, column in self.columns.items()})
 
+    def _newest(self, count: int) -> NDArray[np.intp]:
+        """Where the newest rows are, fewer than `count` where there are not as many."""
+        return np.arange(self.position - min(count, self.size), self.position) % self.capacity
+
     def state_dict(self) -> dict[str, Any]:
         """The rows that are filled, and where the next one goes."""
         filled = {name: column[: self.size].copy() for name, column in self.columns.items()}
-        return {"columns": filled, "position": self.position, "size": self.size}
+        position = {name: getattr(self, name) for name in ("position", "size", "left_out")}
+        return {"columns": filled} | position
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.position, self.size = state["position"], state["size"]
+        self.left_out = state["left_out"]
         for name, column in self.columns.items():
             column[: self.size] = state["columns"][name]
 

@@ -5,6 +5,8 @@ Legend: T steps, B environments; all arrays are time-major `[T, B, ...]`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
@@ -23,7 +25,8 @@ class Rollout(Stateful):
     """T steps of B environments, written in place and rewound after each update.
 
     The successor of a row is the next row, and that of the last row is `successor`; only
-    truncated rows keep their final observation, in `final_obs`.
+    truncated rows keep their final observation, in `final_obs`. Rows that are not `valid`
+    belong to agents that are gone: they stand between two episodes, and are no samples.
     """
 
     _state = (
@@ -36,6 +39,7 @@ class Rollout(Stateful):
         "extras",
         "successor",
         "final_obs",
+        "valid",
     )
 
     def __init__(
@@ -44,7 +48,7 @@ class Rollout(Stateful):
         num_envs: int,
         observation_space: Space,
         action_space: Space,
-        extras: tuple[str, ...],
+        extras: Mapping[str, tuple[int, ...]],
     ) -> None:
         size = (num_steps, num_envs)
         obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
@@ -53,7 +57,10 @@ class Rollout(Stateful):
         self.reward = np.zeros(size, np.float32)
         self.terminated = np.zeros(size, np.bool_)
         self.truncated = np.zeros(size, np.bool_)
-        self.extras = {name: np.zeros(size, np.float32) for name in extras}
+        self.valid = np.ones(size, np.bool_)
+        self.extras = {
+            name: np.zeros((*size, *shape), np.float32) for name, shape in extras.items()
+        }
         self.successor: Rows = np.zeros_like(self.obs[0])
         self.final_obs: list[tuple[int, int, Rows]] = []  # (t, b, observation)
         self.position = 0
@@ -66,6 +73,9 @@ class Rollout(Stateful):
         self.reward[t] = step.reward
         self.terminated[t] = step.terminated
         self.truncated[t] = step.truncated
+        if step.valid is not None:
+            self.valid[t] = step.valid
+            self.reward[t, ~step.valid] = 0  # nothing is carried into the next episode
         for name, values in self.extras.items():
             values[t] = step.extras[name]
         self.successor[:] = step.successor
@@ -79,7 +89,7 @@ class Rollout(Stateful):
         if not self.position:
             return
         t = self.position - 1
-        for b in np.flatnonzero(~(self.terminated[t] | self.truncated[t])):
+        for b in np.flatnonzero(~(self.terminated[t] | self.truncated[t]) & self.valid[t]):
             self.truncated[t, b] = True
             self.final_obs.append((t, int(b), self.successor[b].copy()))
 
@@ -99,6 +109,11 @@ class Rollout(Stateful):
         times = [f[0] for f in cut] + [last] * len(self.successor)
         envs = [f[1] for f in cut] + list(range(len(self.successor)))
         return obs, (np.array(times), np.array(envs))
+
+    def samples(self, column: Rows) -> Rows:
+        """The valid rows of a column `[T, B, ...]` as `[N, ...]`, step by step."""
+        flat = column.reshape(-1, *column.shape[2:])
+        return flat if self.valid.all() else flat[self.valid.reshape(-1)]
 
     def rewind(self) -> None:
         """Starts over; the rows are overwritten by the next rollout."""

@@ -1,6 +1,7 @@
 """A policy and a value function.
 
-Legend: N samples, D numbers of an observation, A outputs of the policy's network.
+Legend: N samples, D numbers of an observation, A outputs of the policy's network. `x` `[N, D]`
+is `Sequences` of N samples, or a `Moment`, where the bodies are recurrent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from rltrain.networks.heads import Categorical, Gaussian, Parameters, head_of
 from rltrain.networks.mlp import with_head
+from rltrain.networks.recurrent import of_body
 
 
 class Zero(nn.Module):
@@ -45,6 +47,7 @@ class ActorCritic(nn.Module):
         self.num_actions = self.head.outputs
         self.actor = with_head(network(in_features), self.num_actions, gain=0.01)
         self.critic = with_head(network(in_features), 1, gain=1.0) if critic else Zero()
+        self.num_bodies = 2 if critic else 1
         gaussian = isinstance(self.head, Gaussian)
         first = nn.Parameter(torch.full((self.num_actions,), log_std)) if gaussian else None
         self.register_parameter("log_std", first)
@@ -56,11 +59,11 @@ class ActorCritic(nn.Module):
 
     def distribution(self, x: Tensor) -> Parameters:
         """The parameters of π(·|s), of `x` `[N, D]`."""
-        return self.head.parameters(self.actor(x), self.log_std)
+        return self.head.parameters(self.actor(of_body(x, 0)), self.log_std)
 
     def value(self, x: Tensor) -> Tensor:
         """V(s) `[N]` of `x` `[N, D]`."""
-        value: Tensor = self.critic(x)
+        value: Tensor = self.critic(of_body(x, 1))
         return value.squeeze(-1)
 
     def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,11 +31,11 @@ def show_list(arguments: list[str]) -> int:
         hint = did_you_mean(what, LISTS) if what else ""
         raise UserError(f"rltrain list {'|'.join(LISTS)}.{hint}")
     if what == "envs":
-        from rltrain.envs import ids
+        from rltrain.envs import ids, zoo
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
         own = [name for name in choices("env") if name not in ("base", "none")]
-        for env_id in (*own, *ids.registered()):
+        for env_id in (*own, *ids.registered(), *sorted(zoo.modules())):
             if wanted in env_id.lower():
                 print(env_id)
     elif what == "tuned":
@@ -44,7 +44,7 @@ def show_list(arguments: list[str]) -> int:
                 algo, _, env = name.partition("/")
                 print(f"{name:<34} rltrain algo={algo} env={env}")
     elif what == "algos":
-        _print(algo_table(), "algo", "what it is", "observations", "actions")
+        _print(algo_table(), "algo", "what it is", "agents", "recurrent", "observations", "actions")
     else:
         group = what.removesuffix("s")
         rows = [(name, _doc(group, name)) for name in choices(group)]
@@ -52,8 +52,8 @@ def show_list(arguments: list[str]) -> int:
     return OK
 
 
-def algo_table() -> list[tuple[str, str, str, str]]:
-    """Name, description, observations and actions of every algorithm.
+def algo_table() -> list[tuple[str, str, str, str, str, str]]:
+    """Name, description, agents, recurrence, observations and actions of every algorithm.
 
     After those of the registry come YAML files with other values of one.
     """
@@ -61,10 +61,22 @@ def algo_table() -> list[tuple[str, str, str, str]]:
     names = [*registry.entries("algo"), *choices("algo")]
     found = {name: _entry("algo", name) for name in names}
     return [
-        (name, _doc("algo", name), ", ".join(e.observations), ", ".join(e.actions))
+        (
+            name,
+            _doc("algo", name),
+            agents_of(e),
+            "yes" if e.recurrent else "no",
+            ", ".join(e.observations),
+            ", ".join(e.actions),
+        )
         for name, e in found.items()
         if e is not None
     ]
+
+
+def agents_of(algo: Entry) -> str:
+    """For how many agents an algorithm is."""
+    return "several" if algo.multi_agent else "one"
 
 
 def show_description(arguments: list[str]) -> int:

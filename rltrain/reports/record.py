@@ -12,6 +12,7 @@ import numpy as np
 from rltrain.core.errors import OK, UserError
 from rltrain.envs.make import make_env
 from rltrain.reports import score
+from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 
 if TYPE_CHECKING:  # torch is imported once there is something to play
@@ -68,6 +69,10 @@ def record(target: str, options: dict[str, Any]) -> int:
         raise UserError("Say what to call it: rltrain record latest dataset=cartpole/expert-v0")
     dataset_id = str(options.pop("dataset"))
     settings, folder, choice = score.chosen(target, options)
+    if registry.entry("algo", settings.algo.name).multi_agent:
+        raise UserError(
+            "Episodes of several agents cannot be recorded: Minari has no form for them."
+        )
     from rltrain.memory.dataset import check_space
 
     path = _new_path(dataset_id)

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
@@ -65,6 +67,8 @@ def show(settings: RunSettings, loaded: Checkpoint, result: Evaluation) -> None:
         f"   (min {min(result.returns):.2f}, max {max(result.returns):.2f})\n"
         f"length    {result.mean_length:.1f}"
     )
+    for name, returns in result.agents.items():
+        print(f"{name:<9} {np.mean(returns):.2f} ± {np.std(returns):.2f}")
     if result.cut:
         print(f"{result.cut} episodes were cut after {settings.eval.max_episode_steps} steps")
 

@@ -43,7 +43,6 @@ class PPOSettings(OnPolicySettings):
     kl_coef_target: float | None = key(
         "KL of an update that β is doubled or halved for; null keeps β.", above=0
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise advantages in each minibatch.")
@@ -52,7 +51,6 @@ class PPOSettings(OnPolicySettings):
 
 @dataclass(frozen=True)
 class A2CSettings(OnPolicySettings):
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the value loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_advantage: bool = key("Normalise the advantages of each rollout.")
@@ -70,7 +68,6 @@ class REINFORCESettings:
     normalize_returns: Literal["none", "center", "standardize"] = key(
         "What an update's returns less the baseline are freed of: mean, or mean and deviation."
     )
-    ent_coef: float = key("Weight of the entropy bonus.", min=0)
     vf_coef: float = key("Weight of the baseline's loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
@@ -212,6 +209,18 @@ class DDPGSettings(ActorReplaySettings):
     pass
 
 
+@dataclass(frozen=True)
+class IQLSettings(DQNSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
+@dataclass(frozen=True)
+class IPPOSettings(PPOSettings):
+    share_parameters: bool = key("One learner for all agents, which must have equal spaces.")
+    agent_id: bool = key("Append to observations who acts (one-hot), where one learner is shared.")
+
+
 register(
     Entry(
         group="algo",
@@ -221,6 +230,8 @@ register(
         doc="Proximal policy optimisation (Schulman et al. 2017)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -232,6 +243,8 @@ register(
         doc="Advantage actor-critic (Mnih et al. 2016)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        recurrent=True,
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -243,6 +256,7 @@ register(
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        explorations=("none", "entropy"),
     )
 )
 register(
@@ -278,6 +292,7 @@ register(
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
         observations=("Box", "Discrete"),
         actions=("Discrete",),
+        recurrent=True,
         data="beside",
     )
 )
@@ -342,5 +357,33 @@ register(
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
         data="beside",
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="iql",
+        settings=IQLSettings,
+        target="rltrain.algos.iql:IQL",
+        doc="Independent deep Q-networks (Tampuu et al. 2015)",
+        observations=("Box", "Discrete"),
+        actions=("Discrete",),
+        explorations=("epsilon_greedy", "boltzmann"),
+        multi_agent=True,
+        recurrent=True,
+    )
+)
+register(
+    Entry(
+        group="algo",
+        name="ippo",
+        settings=IPPOSettings,
+        target="rltrain.algos.ippo:IPPO",
+        doc="Independent PPO (de Witt et al. 2020)",
+        observations=("Box", "Discrete"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        multi_agent=True,
+        recurrent=True,
+        explorations=("none", "entropy"),
     )
 )

@@ -56,6 +56,15 @@ class NoisySettings:
 
 
 @dataclass(frozen=True)
+class EntropySettings:
+    name: str = key("Registry name.")
+    ent_coef: float = key("Weight of the bonus in the loss at the start.", min=0)
+    final_ent_coef: float = key("Weight at the end of the decay.", min=0)
+    fraction: float = key("Share of training over which it decays.", above=0, max=1)
+    schedule: Fall = key("How it decays; constant keeps the initial one.")
+
+
+@dataclass(frozen=True)
 class NoExplorationSettings:
     name: str = key("Registry name.")
 
@@ -112,5 +121,14 @@ register(
         NoisySettings,
         "rltrain.exploration.discrete:Noisy",
         "The best action of a network with noisy weights (Fortunato et al. 2018)",
+    )
+)
+register(
+    Entry(
+        "exploration",
+        "entropy",
+        EntropySettings,
+        "rltrain.exploration.bonus:Entropy",
+        "A bonus for the entropy of a stochastic policy (Williams & Peng 1991)",
     )
 )

@@ -24,9 +24,9 @@ class Entry:
 
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
     algorithm can work with, `explorations` names of that group; `recurrent` and
-    `multi_agent` say whether it can be either. `data` says what it does with a dataset:
-    nothing (`none`), learn from it beside its own steps (`beside`), or learn from nothing
-    else (`only`).
+    `multi_agent` say whether it can be either; a network that is `recurrent` has memory. `data`
+    says what an algorithm does with a dataset: nothing (`none`), learn from it beside its own
+    steps (`beside`), or learn from nothing else (`only`).
     """
 
     group: str

@@ -13,7 +13,7 @@ from rltrain.settings.schema import build, convert, key
 
 @dataclass(frozen=True)
 class EnvSettings:
-    id: str = key("Gymnasium id; module:Id imports the module first.")
+    id: str = key("Gymnasium id; module:Id imports the module first; pettingzoo:FAMILY/NAME.")
     kwargs: dict[str, Any] = key("Arguments of the environment's constructor.")
     num_envs: int = key("Environments stepped side by side.", min=1)
     max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
@@ -62,7 +62,7 @@ class RunSettings:
     eval: EvalSettings = key("Evaluation.")
     checkpoint: CheckpointSettings = key("Checkpoints.")
     logger: LoggerSettings = key("Logs.")
-    total_timesteps: int = key("Environment steps to train for.", min=1)
+    total_timesteps: int = key("Environment steps to train for, however many agents act.", min=1)
     dataset: str | None = key("Minari dataset to learn from; null: none.")
     dataset_share: float = key(
         "Share of each minibatch that is from it, of methods with replay.", above=0, max=1
@@ -128,6 +128,18 @@ def _check_combination(run: RunSettings) -> None:
             raise UserError(f"{group}=none: algo={run.algo.name} needs one.")
         if not entry.networks and chosen != "none":
             raise UserError(f"{group}={chosen}: algo={run.algo.name} is tabular and uses none.")
+    recurrent = registry.entry("network", run.network.name).recurrent
+    if recurrent and not entry.recurrent:
+        able = sorted(e.name for e in registry.entries("algo").values() if e.recurrent)
+        raise UserError(
+            f"network={run.network.name}: algo={run.algo.name} learns from samples out of their"
+            f" order in time. Algorithms with recurrent networks: {', '.join(able)}."
+        )
+    if entry.multi_agent and run.intrinsic.name != "none":
+        raise UserError(
+            f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"
+            " several."
+        )
     if run.exploration.name not in entry.explorations:
         raise UserError(
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"

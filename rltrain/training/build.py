@@ -22,9 +22,11 @@ from rltrain.core.errors import UserError
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores
 from rltrain.core.seeding import global_state, seed_everything, set_global_state
-from rltrain.core.spaces import size_of
+from rltrain.core.spaces import Agent, size_of
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
+from rltrain.envs.team import Team
+from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
 from rltrain.memory.dataset import Dataset, read
@@ -67,6 +69,11 @@ class Spaces:
     observation_space: Space
     action_space: Space
     num_envs: int
+    agents: tuple[Agent, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return self.num_envs * max(1, len(self.agents))
 
 
 def build_envs(
@@ -78,7 +85,7 @@ def build_envs(
     """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
-    envs = VectorEnv(make, count, run.seed, "environments", batch=env.batched, first=first)
+    envs = vector_env(make, count, run.seed, "environments", batch=env.batched, first=first)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
         why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
@@ -97,8 +104,9 @@ def build_algorithm(
     parameters = network_size(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
+    recurrent = registry.entry("network", run.network.name).recurrent
     frozen = bool(run.init_freeze)
-    kernels = choose_kernels(run.kernels, device, parameters, performance, frozen)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, recurrent, frozen)
     if kernels == "numpy":
         spare_dynamo()
     dataset = _dataset(run, envs)
@@ -116,6 +124,7 @@ def build_algorithm(
         dataset_share=run.dataset_share,
         kernels=kernels,
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
+        agents=envs.agents,
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     if dataset is not None:  # of replay a part, and of cloning all that there is to see
@@ -151,7 +160,7 @@ def spaces_of(run: RunSettings) -> Spaces:
     """What an algorithm has to know of the environments, from one that is made and closed."""
     envs = build_envs(run, count=1)
     envs.close()
-    return Spaces(envs.observation_space, envs.action_space, run.env.num_envs)
+    return Spaces(envs.observation_space, envs.action_space, run.env.num_envs, envs.agents)
 
 
 def _network(run: RunSettings, in_features: int) -> nn.Module:
@@ -197,12 +206,18 @@ def choose_kernels(
     device: torch.device,
     parameters: int,
     performance: Performance,
+    recurrent: bool = False,
     frozen: bool = False,
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with.
 
     NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
     """
+    if recurrent:
+        if wanted == "numpy":
+            raise UserError("kernels=numpy: there are none for recurrent networks.")
+        performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+        return "torch"
     if wanted == "auto" and frozen:
         performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
         return "torch"
@@ -264,7 +279,9 @@ def _workers_pay(run: RunSettings, workers: int) -> tuple[bool, str]:
     try:
         seconds, draws = time_step(env)
         on_gpu = run.device != "cpu" and torch.cuda.is_available()
-        if on_gpu and network_size(run, env.observation_space) >= SMALL:
+        team = env.unwrapped
+        space = team.row_space if isinstance(team, Team) else env.observation_space
+        if on_gpu and network_size(run, space) >= SMALL:
             return False, "auto: workers act on the CPU, whose last bits are not the GPU's"
     finally:
         env.close()

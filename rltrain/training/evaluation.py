@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rltrain.algos.base import Policy
 from rltrain.core import seeding
 from rltrain.core.types import Rows
+from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, Episode, VectorEnv, VectorStep
 
 MAX_ENVS = 16
@@ -20,10 +22,15 @@ Watch = Callable[[Rows, Rows, VectorStep, list[Episode]], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Episodes of one evaluation; `cut` of them were ended by the evaluation's own limit."""
+    """Episodes of one evaluation; `cut` of them were ended by the evaluation's own limit.
+
+    Where several agents act, the return of an episode is the mean over agents of theirs, and
+    its length that of the last one; `agents` has the returns of each.
+    """
 
     episodes: list[Episode]
     cut: int = 0
+    agents: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def returns(self) -> list[float]:
@@ -72,7 +79,7 @@ class Evaluator:
         outside = seeding.global_state()
         seeding.seed_everything(seeding.derive(self._seed, "evaluation", purpose))
         count = min(self._count, MAX_ENVS)
-        envs = VectorEnv(self._make, count, self._seed, "evaluation")
+        envs = vector_env(self._make, count, self._seed, "evaluation")
         try:
             return self._play(policy, envs, purpose, watch)
         finally:
@@ -82,13 +89,13 @@ class Evaluator:
     def _play(
         self, policy: Policy, envs: VectorEnv, purpose: str, watch: Watch | None
     ) -> Evaluation:
-        spec = envs.envs[0].spec
-        limited = spec is not None and spec.max_episode_steps is not None
+        width = max(1, len(envs.agents))
         at = {"eval": 0, "final": 1}[purpose]
         rng = seeding.generator(self._seed, "evaluation", purpose)
-        state = policy.initial_state(envs.num_envs)
+        state = policy.initial_state(envs.num_rows)
         left = np.full(envs.num_envs, self._count // envs.num_envs)
         left[: self._count % envs.num_envs] += 1
+        left = np.repeat(left, width)  # of each row
         envs.restart(at)
         done: list[Episode] = []
         cut = 0
@@ -97,12 +104,15 @@ class Evaluator:
             action, state, _ = policy.act(obs, state, self._explore, rng)
             step = envs.step(action)
             finished = list(step.episodes)
-            if not limited and (envs.lengths >= self._limit).any():
-                over = np.flatnonzero((envs.lengths >= self._limit) & (left > 0)).tolist()
-                finished += [Episode(i, float(envs.returns[i]), int(envs.lengths[i])) for i in over]
-                cut += len(over)
-                for i in over:
-                    envs.reset_one(i)
+            if not envs.limited and (envs.lengths >= self._limit).any():
+                over = ((envs.lengths >= self._limit) & (left > 0)).reshape(-1, width).any(1)
+                going = np.flatnonzero(np.repeat(over, width) & (envs.lengths > 0)).tolist()
+                finished += [
+                    Episode(i, float(envs.returns[i]), int(envs.lengths[i])) for i in going
+                ]
+                cut += int(over.sum())
+                for e in np.flatnonzero(over).tolist():
+                    envs.reset_one(e)
             if watch is not None:
                 watch(obs, action, step, [e for e in finished if left[e.env]])
             for episode in finished:
@@ -110,7 +120,31 @@ class Evaluator:
                     left[episode.env] -= 1
                     done.append(episode)
             if finished:
-                ended = np.zeros(envs.num_envs, np.bool_)
+                ended = np.zeros(envs.num_rows, np.bool_)
                 ended[[e.env for e in finished]] = True
+                if step.valid is not None:
+                    ended |= ~step.valid
                 state = policy.restart(state, ended)
-        return Evaluation(done, cut)
+        return (
+            of_teams(done, cut, [a.name for a in envs.agents])
+            if envs.agents
+            else Evaluation(done, cut)
+        )
+
+
+def of_teams(episodes: list[Episode], cut: int, names: Sequence[str]) -> Evaluation:
+    """The evaluation of teams from the episodes of their agents, environment by environment."""
+    rows: dict[int, list[Episode]] = defaultdict(list)
+    for episode in episodes:
+        rows[episode.env].append(episode)
+    teams = []
+    for first in sorted(row for row in rows if row % len(names) == 0):
+        members = [rows[first + i] for i in range(len(names)) if rows[first + i]]
+        for own in zip(*members, strict=False):
+            mean = float(np.mean([e.ret for e in own]))
+            teams.append(Episode(first // len(names), mean, max(e.length for e in own)))
+    agents = {
+        name: [e.ret for row, own in sorted(rows.items()) if row % len(names) == i for e in own]
+        for i, name in enumerate(names)
+    }
+    return Evaluation(teams, cut, agents)

@@ -83,14 +83,35 @@ def take(algorithm: Algorithm, saved: Mapping[str, Any]) -> tuple[list[str], lis
     """
     taken: list[str] = []
     left: list[str] = []
-    for path, module in networks(algorithm):
-        there = _at(saved, path)
-        taken += _take_network(path, module, there if isinstance(there, dict) else {}, left)
-    algorithm.reset_targets()
-    inputs: Any = getattr(algorithm.policy, "inputs", None)
-    if inputs is not None:
-        _take_inputs(inputs, _at(saved, "policy.inputs"), left)
+    for prefix, learner in learners(algorithm):
+        there = _of_learner(saved, prefix)
+        for path, module in networks(learner):
+            found = _at(there, path)
+            found = found if isinstance(found, Mapping) else {}
+            taken += _take_network(prefix + path, module, found, left)
+        learner.reset_targets()
+        inputs: Any = getattr(learner.policy, "inputs", None)
+        if inputs is not None:
+            _take_inputs(inputs, _at(there, "policy.inputs"), left)
     return taken, left
+
+
+def learners(algorithm: Any) -> list[tuple[str, Algorithm]]:
+    """The algorithm itself, or those of several agents by the beginnings of their names."""
+    algorithm = getattr(algorithm, "inner", algorithm)
+    if not hasattr(algorithm, "learners"):
+        return [("", algorithm)]
+    pairs = zip(algorithm.views, algorithm.learners, strict=True)
+    return [(f"{view.name}.", learner) for view, learner in pairs]
+
+
+def _of_learner(saved: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    """What is saved of a learner: `learners` and `policy` have a part for each agent."""
+    if not prefix:
+        return saved
+    name = prefix.removesuffix(".")
+    own = _at(saved, "learners") or {}
+    return {**own.get(name, {}), "policy": saved["policy"].get(name)}
 
 
 def _take_network(
@@ -134,8 +155,7 @@ def _take_inputs(inputs: Stateful, there: Any, left: list[str]) -> None:
 
 
 def networks(owner: Any, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The networks of an algorithm that learn, by the names of its state."""
-    owner = getattr(owner, "inner", owner)
+    """The networks of a learner that learn, by the names of its state."""
     for name in getattr(owner, "_state", ()):
         value = getattr(owner, name)
         if isinstance(value, nn.Module):
@@ -154,13 +174,15 @@ def freeze(algorithm: Algorithm, names: tuple[str, ...]) -> None:
     if not names:
         return
     chosen = set(names)
-    for path, module in list(networks(algorithm)):
-        for name, parameter in module.named_parameters():
-            if f"{path}.{name}" in chosen:
-                parameter.requires_grad_(False)
-    optimizers = getattr(algorithm, "inner", algorithm).optimizers
-    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-        group["params"] = [p for p in group["params"] if p.requires_grad]
+    for prefix, learner in learners(algorithm):
+        for path, module in list(networks(learner)):
+            for name, parameter in module.named_parameters():
+                if f"{prefix}{path}.{name}" in chosen:
+                    parameter.requires_grad_(False)
+        for group in (
+            group for optimizer in learner.optimizers for group in optimizer.param_groups
+        ):
+            group["params"] = [p for p in group["params"] if p.requires_grad]
     if not algorithm.num_parameters:
         raise UserError("init_freeze: all parameters would stay as they are; name fewer.")
 

@@ -67,10 +67,11 @@ class Profile:
         self._time(trainer.log, "write", "log")
         self._time(trainer, "save", "checkpoint")
         self._time(trainer, "_save_best", "checkpoint")
-        learner = getattr(algorithm, "learner", None)  # not every one learns from minibatches
-        for name in ("step",) if hasattr(learner, "step") else ("evaluate", "improve"):
-            if hasattr(learner, name):
-                self._time(learner, name, "minibatch")
+        for owner in getattr(algorithm, "learners", [algorithm]):
+            learner = getattr(owner, "learner", None)  # not every one learns from minibatches
+            for name in ("step",) if hasattr(learner, "step") else ("evaluate", "improve"):
+                if hasattr(learner, name):
+                    self._time(learner, name, "minibatch")
         self._time(algorithm, "update", "learn")
         _replace(algorithm, "update", self._update)
         if trainer.evaluator is not None:

@@ -76,7 +76,7 @@ class InlineSampler(Stateful):
         self.algorithm = algorithm
         self.rng = rng
         self.why_not_saved = envs.why_not_saved()
-        self.policy_state = algorithm.policy.initial_state(envs.num_envs)
+        self.policy_state = algorithm.policy.initial_state(envs.num_rows)
         self.collected = 0  # vector steps of a horizon that is not complete
         self.finished: list[tuple[int, float, int]] = []
         self.saved_at = 0
@@ -106,13 +106,17 @@ class InlineSampler(Stateful):
                     step.truncated,
                     step.successor,
                     extras,
+                    step.valid,
                 )
             )
             self.seconds["act"] += acted - clock
             self.seconds["env"] += time.perf_counter() - acted
             if step.episodes:
                 self.finished += [(e.env, e.ret, e.length) for e in step.episodes]
+            if step.episodes or step.valid is not None:
                 ended = step.terminated | step.truncated
+                if step.valid is not None:  # who is gone begins anew with its team
+                    ended |= ~step.valid
                 self.policy_state = policy.restart(self.policy_state, ended)
             progress.steps += envs.num_envs
             self.collected += 1
@@ -136,7 +140,7 @@ class InlineSampler(Stateful):
         """
         if self.why_not_saved is not None:
             self.algorithm.end_episodes()
-            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_rows)
             self.envs.rebuild()
             self.envs.restart(at)
         self.saved_at = at
@@ -157,7 +161,7 @@ class InlineSampler(Stateful):
                 error,
             )
             self.algorithm.end_episodes()
-            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_envs)
+            self.policy_state = self.algorithm.policy.initial_state(self.envs.num_rows)
             self.envs.rebuild()
             self.envs.restart(self.saved_at)
             self.lost = True

@@ -144,6 +144,9 @@ class Trainer:
             "eval/max_reward": max(result.returns),
             "eval/mean_ep_length": result.mean_length,
             "eval/episodes": len(result.episodes),
+        } | {
+            f"eval/{name}/mean_reward": float(np.mean(returns))
+            for name, returns in result.agents.items()
         }
         self.log.write(self.progress.steps, row, self.evaluations)
         best = self.scores.best is None or result.mean > self.scores.best

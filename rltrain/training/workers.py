@@ -40,26 +40,36 @@ from rltrain.training.sampler import InlineSampler
 
 _NEVER = -1  # no step to stop at
 _POLL = 0.1  # seconds between looks at signals and at the parent
+_COLUMNS = ("obs", "action", "reward", "terminated", "truncated", "successor", "valid")
 _JOIN = 5.0  # seconds that a worker has to close its environments
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which environments a worker steps."""
+    """Which environments a worker steps; each is `width` rows, one for each of its agents."""
 
     first: int
     count: int
     total: int
+    width: int = 1
+
+    @property
+    def envs(self) -> slice:
+        return slice(self.first, self.first + self.count)
 
     @property
     def rows(self) -> slice:
-        return slice(self.first, self.first + self.count)
+        return slice(self.first * self.width, (self.first + self.count) * self.width)
+
+    @property
+    def total_rows(self) -> int:
+        return self.total * self.width
 
 
-def shares(total: int, workers: int) -> list[Share]:
+def shares(total: int, workers: int, width: int = 1) -> list[Share]:
     """`total` environments dealt out evenly, in order."""
     edges = [total * w // workers for w in range(workers + 1)]
-    return [Share(a, b - a, total) for a, b in itertools.pairwise(edges)]
+    return [Share(a, b - a, total, width) for a, b in itertools.pairwise(edges)]
 
 
 class Arena:
@@ -70,8 +80,7 @@ class Arena:
 
     def __init__(self, horizon: int, example: Transition) -> None:
         columns: dict[str, Rows] = {
-            name: getattr(example, name)
-            for name in ("obs", "action", "reward", "terminated", "truncated", "successor")
+            name: getattr(example, name) for name in _COLUMNS if getattr(example, name) is not None
         }
         columns |= {f"extras.{name}": rows for name, rows in example.extras.items()}
         self._layout = [
@@ -114,11 +123,11 @@ class _SharePolicy:
         self.policy = policy
         self.share = share
         shape = observation_space.shape or ()
-        self._obs: Rows = np.zeros((share.total, *shape), dtype_of(observation_space))
-        self._ended = np.zeros(share.total, np.bool_)
+        self._obs: Rows = np.zeros((share.total_rows, *shape), dtype_of(observation_space))
+        self._ended = np.zeros(share.total_rows, np.bool_)
 
     def initial_state(self, num_envs: int) -> PolicyState:
-        return self.policy.initial_state(self.share.total)
+        return self.policy.initial_state(self.share.total_rows)
 
     def restart(self, state: PolicyState, ended: NDArray[np.bool_]) -> PolicyState:
         self._ended[self.share.rows] = ended
@@ -192,7 +201,7 @@ class _Worker:
         self.horizon = 0
         seeding.seed_everything(run.seed)
         envs = build.build_envs(run, share.first, share.count)
-        spaces = build.Spaces(envs.observation_space, envs.action_space, share.total)
+        spaces = build.Spaces(envs.observation_space, envs.action_space, share.total, envs.agents)
         # One thread and the CPU, whatever the parent computes its updates with.
         algorithm = build.build_algorithm(
             build.without_data(replace(run, device="cpu", num_threads=1)), spaces
@@ -252,8 +261,8 @@ class ProcessSampler(Stateful):
         self.finished: list[tuple[int, float, int]] = []
         self.seconds = {"env": 0.0, "act": 0.0}
         self._arena = Arena(algorithm.horizon, _example(algorithm.policy, spaces))
-        self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_envs)]
-        self._shares = shares(spaces.num_envs, workers)
+        self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
+        self._shares = shares(spaces.num_envs, workers, max(1, len(spaces.agents)))
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         context = processes.context()
@@ -306,7 +315,7 @@ class ProcessSampler(Stateful):
             at, episodes, seconds = answer
             reached.append(at)
             for episode in episodes:
-                self._unordered[share.first + episode.env].append(episode)
+                self._unordered[share.rows.start + episode.env].append(episode)
             for name, value in seconds.items():  # they run side by side
                 self.seconds[name] += value / len(self._shares)
         return reached
@@ -394,7 +403,7 @@ class ProcessSampler(Stateful):
         random = state.get("random", [])
         whole = {k: v for k, v in state.items() if k != "random"}
         for i, (share, pipe) in enumerate(zip(self._shares, self._pipes, strict=True)):
-            part = whole | {"envs": _part_of_envs(whole["envs"], share.rows), "finished": []}
+            part = whole | {"envs": _part_of_envs(whole["envs"], share), "finished": []}
             own = random[i] if len(random) == len(self._shares) else None
             self._send(i, pipe, pickle.dumps(("load", part, own), protocol=5))
         if not all(self._answers()):
@@ -419,12 +428,13 @@ class ProcessSampler(Stateful):
 
 def _example(policy: Policy, spaces: build.Spaces) -> Transition:
     """A transition with the shapes and types of all to come."""
-    shape = (spaces.num_envs, *(spaces.observation_space.shape or ()))
+    shape = (spaces.num_rows, *(spaces.observation_space.shape or ()))
     obs: Rows = np.zeros(shape, dtype_of(spaces.observation_space))
-    state = policy.initial_state(spaces.num_envs)
+    state = policy.initial_state(spaces.num_rows)
     action, _, extras = policy.act(obs, state, True, np.random.default_rng(0))
-    flags = np.zeros(spaces.num_envs, np.bool_)
-    return Transition(obs, action, np.zeros(spaces.num_envs, np.float32), flags, flags, obs, extras)
+    flags, reward = np.zeros(spaces.num_rows, np.bool_), np.zeros(spaces.num_rows, np.float32)
+    valid = ~flags if spaces.agents else None
+    return Transition(obs, action, reward, flags, flags, obs, extras, valid)
 
 
 def _join(states: list[Any], parts: list[Share]) -> Any:
@@ -439,16 +449,21 @@ def _join(states: list[Any], parts: list[Share]) -> Any:
 
 def _join_envs(states: list[dict[str, Any]]) -> dict[str, Any]:
     joined: dict[str, Any] = {
-        n: np.concatenate([s[n] for s in states]) for n in ("returns", "lengths", "obs")
+        n: np.concatenate([s[n] for s in states]) for n in _rows_of(states[0])
     }
     saved = None if states[0]["envs"] is None else [env for s in states for env in s["envs"]]
     return joined | {"restarted_at": states[0]["restarted_at"], "envs": saved}
 
 
-def _part_of_envs(state: dict[str, Any], rows: slice) -> dict[str, Any]:
-    part = {name: state[name][rows] for name in ("returns", "lengths", "obs")}
-    saved = None if state["envs"] is None else state["envs"][rows]
+def _part_of_envs(state: dict[str, Any], share: Share) -> dict[str, Any]:
+    part = {name: state[name][share.rows] for name in _rows_of(state)}
+    saved = None if state["envs"] is None else state["envs"][share.envs]
     return part | {"restarted_at": state["restarted_at"], "envs": saved}
+
+
+def _rows_of(state: dict[str, Any]) -> list[str]:
+    """Of the state of environments what has a row for each."""
+    return [name for name in state if name not in ("restarted_at", "envs")]
 
 
 def _arrays(tree: Any) -> Any:

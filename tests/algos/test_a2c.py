@@ -19,7 +19,8 @@ PLAIN = [
     "algo.learning_rate=0.01",
     "algo.learning_rate_schedule=constant",
     "algo.gae_lambda=1.0",
-    "algo.ent_coef=0.01",
+    "exploration=entropy",
+    "exploration.ent_coef=0.01",
     "algo.normalize_advantage=false",
 ]
 
@@ -71,13 +72,17 @@ def test_kernels_agree(compose: Any) -> None:
 @pytest.mark.parametrize("kernels", ["torch", "numpy"])
 def test_the_loss_by_hand(compose: Any, kernels: str) -> None:
     algorithm, _ = build(
-        compose, "a2c", "algo.ent_coef=0.1", "algo.vf_coef=0.25", f"kernels={kernels}"
+        compose,
+        "a2c",
+        "algo.vf_coef=0.25",
+        f"kernels={kernels}",
     )
     networks = algorithm.policy.networks
     with torch.no_grad():
         for net, bias in ((networks.actor, [np.log(3.0), 0.0]), (networks.critic, [2.0])):
             net[-1].weight.zero_()
             net[-1].bias.copy_(torch.tensor(bias))
+    algorithm.learner.ent_coef = 0.1
     algorithm.learner.begin()
     terms = algorithm.learner.step(
         np.zeros((2, 4), np.float32),
@@ -99,11 +104,12 @@ def test_the_advantage_is_the_n_step_return_less_the_value(compose: Any) -> None
     sampler.collect(algorithm.horizon, Progress(1000), lambda: False)
     rollout = algorithm.memory
     assert not (rollout.terminated | rollout.truncated)[:, 0].any()
-    advantages, returns = algorithm.advantages()
+    advantages, returns, values = algorithm.advantages()  # of the first environment first
     last = algorithm.policy.actor.value(algorithm.policy.inputs.array(rollout.successor))[0]
     # CartPole pays 1 a step: 1 + ½ + … + 2⁻⁷, and 2⁻⁸ V
-    assert returns[0, 0] == pytest.approx(2 - 2**-7 + 2**-8 * last, rel=1e-5)
-    assert advantages[0, 0] == pytest.approx(returns[0, 0] - rollout.extras["value"][0, 0])
+    assert returns[0] == pytest.approx(2 - 2**-7 + 2**-8 * last, rel=1e-5)
+    assert advantages[0] == pytest.approx(returns[0] - rollout.extras["value"][0, 0])
+    assert values[0] == rollout.extras["value"][0, 0]
 
 
 def test_one_step_an_update(compose: Any) -> None:

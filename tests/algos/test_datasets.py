@@ -14,6 +14,7 @@ from rltrain.core.state import digest
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
+from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
 from tests.algos.test_probes import learn, observation, value
 from tests.conftest import fitting_env, small
@@ -120,6 +121,12 @@ def test_observations_are_scaled_by_the_moments_of_both(compose: Any, in_tmp: Pa
 def test_what_is_not_supported_is_refused(compose: Any, overrides: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_run(compose("env=CartPole-v1", "tuned=none", "dataset=a-v0", *overrides))
+
+
+def test_a_network_with_memory_takes_none(compose: Any) -> None:
+    run = build_run(compose(*tiny("dqn", "network=lstm")))
+    with pytest.raises(UserError, match=r"^dataset=random/cartpole-v1: a recurrent network"):
+        build_algorithm(run, spaces_of(run))
 
 
 def test_rlpd_asks_for_a_dataset(compose: Any) -> None:

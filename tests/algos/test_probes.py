@@ -1,4 +1,4 @@
-"""Every algorithm learns the known value or policy of every probe that its spaces allow."""
+"""Every algorithm of one agent learns the known value or policy of what its spaces allow."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ LEARN: dict[str, tuple[int, list[str]]] = {
     "ddpg": (1200, [*REPLAY, "exploration.std=0.3"]),
 }
 # What needs a dataset is tried with one: test_bc.py, test_datasets.py.
-ALGOS = [a for a in choices("algo") if algo_entry(a).data != "only" and a != "rlpd"]
+NEEDING = [a for a in choices("algo") if algo_entry(a).data == "only"] + ["rlpd"]
+ALGOS = [a for a in choices("algo") if not algo_entry(a).multi_agent and a not in NEEDING]
 
 
 def taking(kind: str) -> list[str]:
@@ -232,6 +233,33 @@ def test_policies_of_several_components(compose: Any, algo: str, kind: str, prob
         assert action.tolist() == [expected]
 
 
-def test_every_probe_is_used_or_needs_memory() -> None:
+def remembered(algorithm: Any) -> list[int]:
+    """For either bit: what is done a step after it was seen."""
+    policy, rng, actions = algorithm.policy, np.random.default_rng(0), []
+    for bit in (0, 1):
+        state = policy.initial_state(1)
+        for obs in (observation(bit, False), np.zeros((1, 1), np.float32)):
+            action, state, _ = policy.act(obs, state, False, rng)
+        actions.append(int(action[0]))
+    return actions
+
+
+@pytest.mark.parametrize("network", ["lstm", "gru"])
+@pytest.mark.parametrize("algo", ["a2c", "dqn", "ppo"])
+def test_memory_of_one_step(compose: Any, algo: str, network: str) -> None:
+    more = [f"network={network}", "network.state_size=16"]
+    if algo == "dqn":  # sequences end with episodes, after two steps
+        more += ["network.sequence_length=2", "network.burn_in=1"]
+    algorithm, _ = learn(compose, algo, "RememberedBit", more)
+    assert remembered(algorithm) == [0, 1]
+
+
+def test_without_memory_both_bits_look_alike(compose: Any) -> None:
+    algorithm, _ = learn(compose, "ppo", "RememberedBit")
+    first, second = remembered(algorithm)
+    assert first == second
+
+
+def test_every_probe_is_used() -> None:
     used = {"OneStep", "ObservedValue", "TwoSteps", "TruncatedChain", "BestAction"}
     assert set(PROBES) == used | {"ObservedAction", "RememberedBit"}

@@ -139,7 +139,13 @@ def test_kernels_agree(compose: Any, env: str, baseline: str) -> None:
     found = []
     for kernels in ("torch", "numpy"):
         overrides = [f"env={env}", f"algo.baseline={baseline}", "env.max_episode_steps=9"]
-        algorithm, sampler = build(compose, *overrides, f"kernels={kernels}", "algo.ent_coef=0.01")
+        algorithm, sampler = build(
+            compose,
+            *overrides,
+            f"kernels={kernels}",
+            "exploration=entropy",
+            "exploration.ent_coef=0.01",
+        )
         progress = Progress(10_000)
         for _ in range(4):
             sampler.collect(algorithm.horizon, progress, lambda: False)

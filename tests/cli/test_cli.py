@@ -88,7 +88,7 @@ def test_a_run_says_how_to_go_on(run: Run, in_tmp: Path) -> None:
         (["eval"], "Say which run"),
         (["eval", "x", "episods=3"], "Did you mean episodes?"),
         (["list", "algoz"], "Did you mean algos?"),
-        (["describe", "pppo"], "Did you mean ppo?"),
+        (["describe", "pppo"], "Did you mean ppo or ippo?"),
         (["trian"], "is no command"),
         (["train", "env=CartPole-v1"], "key=value"),
     ],

@@ -11,6 +11,7 @@ import pytest
 
 from rltrain.core.errors import EnvError, UserError
 from rltrain.envs.make import check_env, make_env
+from rltrain.envs.team import Team
 from rltrain.settings.run import EnvSettings, build_run
 from tests.envs.toys import Toy
 
@@ -157,3 +158,37 @@ def test_the_check_of_a_run_refuses_spaces_that_do_not_fit(
     with pytest.raises(UserError, match="algo=dqn does not fit"):
         check_env(build_run(compose("algo=dqn", "env=tests.envs.toys:Toy-v0")))
     assert toy.closed == 1
+
+
+def test_a_function_of_a_module_makes_a_parallel_environment_or_a_plain_one() -> None:
+    env = make_env(settings("tests.envs.parallel_toys:make_parallel", length=5))
+    assert isinstance(env.unwrapped, Team)
+    assert env.unwrapped.parallel_env.ends["a"][0] == 5
+    assert isinstance(make_env(settings("tests.envs.toys:Toy", 7, length=9)).unwrapped, Toy)
+    assert length_of_an_episode(make_env(settings("tests.envs.toys:Toy", 7, length=9))) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "error", "said"),
+    [
+        ("make_nonsense", {}, UserError, "makes a int: it must be a gymnasium.Env, or a parallel"),
+        ("make_parallel", {"size": 3}, UserError, "env.kwargs: .*'size'"),
+        ("make_parallels", {}, UserError, "does not register make_parallels"),
+        ("make_script", {"ends": 3, "observations": 5}, EnvError, "its constructor raised"),
+    ],
+)
+def test_what_a_function_cannot_make_is_explained(
+    name: str, kwargs: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        make_env(settings(f"tests.envs.parallel_toys:{name}", **kwargs))
+
+
+def test_a_run_on_an_environment_that_is_for_others_is_refused(
+    compose: Callable[..., dict[str, Any]],
+) -> None:
+    check_env(build_run(compose("algo=iql", "env=two_carts")))
+    with pytest.raises(UserError, match="it is for one agent, and here are several"):
+        check_env(build_run(compose("algo=ppo", "env=two_carts")))
+    with pytest.raises(UserError, match="it is for several agents, and here is one"):
+        check_env(build_run(compose("algo=iql", "env=CartPole-v1")))

@@ -91,16 +91,20 @@ def ppo_settings(compose: Any, *overrides: str) -> Any:
     return build_run(compose("env=CartPole-v1", "tuned=none", *overrides)).algo
 
 
+def bonus(overrides: list[str]) -> float:
+    return 0.1 if "exploration=entropy" in overrides else 0.0
+
+
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize(
     "overrides",
     [
         [],
-        ["algo.ent_coef=0.1", "algo.normalize_advantage=false"],
+        ["exploration=entropy", "algo.normalize_advantage=false"],
         ["algo.max_grad_norm=0.01", "algo.vf_coef=1.5"],
         ["algo.clip_range_vf=0.5"],
         ["algo.objective=kl_penalty"],
-        ["algo.objective=kl_penalty", "algo.ent_coef=0.1", "algo.normalize_advantage=false"],
+        ["algo.objective=kl_penalty", "exploration=entropy", "algo.normalize_advantage=false"],
     ],
 )
 def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
@@ -123,6 +127,7 @@ def test_ppo_steps(compose: Any, kind: str, overrides: list[str]) -> None:
     old_value = value + 0.5 * rows(64, seed=6)  # some outside the range of values, some inside
     columns = (x, action, old_log_prob, rows(64, seed=5), value + rows(64), old_value)
     for learner in learners:
+        learner.ent_coef = bonus(overrides)
         learner.begin(*columns)
     for step in range(6):
         index = np.random.default_rng(step).permutation(64)[:N]
@@ -156,13 +161,14 @@ def test_policy_gradient_steps(compose: Any, kind: str, optimizer: Any, critic: 
     nn.init.normal_(networks.actor[1].weight, std=0.5)
     other = copy.deepcopy(networks)
     optimizers = optimizer(networks), optimizer(other)
-    settings = ppo_settings(compose, "algo=a2c", "algo.ent_coef=0.1", "algo.vf_coef=1.5")
+    settings = ppo_settings(compose, "algo=a2c", "algo.vf_coef=1.5")
     learners = (
         PolicyGradientLearner(networks, optimizers[0], settings),
         NumpyPolicyGradientLearner(other, optimizers[1], settings),
     )
     noise = networks.head.noise(N, np.random.default_rng(3))
     for learner in learners:
+        learner.ent_coef = 0.1
         learner.begin()
     for step in range(6):
         x = rows(N, D, seed=step)

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.memory.n_step import NStepReplay
+from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
 from tests.memory.test_replay import through_file
 
@@ -176,3 +177,42 @@ def test_state_round_trip_goes_on_alike() -> None:
     draws = [replay.sample(50, np.random.default_rng(1)) for replay in (source, copy)]
     assert digest(list(draws[0][:6])) == digest(list(draws[1][:6]))
     assert digest(source.state_dict()) == digest(copy.state_dict())
+
+
+def gone(replay: ReplayBuffer) -> None:
+    """Steps 1 to 4 of two environments; that of b = 0 ends at 2, and its agent is gone at 3."""
+    for t in range(1, 5):
+        ended = {(2, 0)} if t == 2 else set()
+        number = np.array([t, t + 100])
+        replay.add(
+            Transition(
+                number[:, None].astype(np.float32),
+                number,
+                number.astype(np.float32),
+                np.array([(t, b) in ended for b in range(2)]),
+                np.zeros(2, np.bool_),
+                number[:, None] + np.float32(0.5),
+                {},
+                np.array([t != 3, True]),
+            )
+        )
+
+
+def test_rows_that_are_not_valid_keep_their_place_and_are_not_sampled() -> None:
+    replay = memory()
+    gone(replay)
+    assert replay.size == 8
+    assert at(replay, 1, 0)["reward"] == 1 + 0.5 * 2  # the end cuts it, not what comes after
+    assert at(replay, 1, 1)["reward"] == 101 + 0.5 * 102 + 0.25 * 103
+    sampled = replay.sample(500, np.random.default_rng(0)).action.tolist()
+    assert set(sampled) == {1, 2, 4, 101, 102, 103, 104}
+    assert replay.latest(4)[:, 0].tolist() == [103, 4, 104]
+
+
+@pytest.mark.parametrize("capacity", [12, 6])
+def test_nor_by_their_priority(capacity: int) -> None:
+    replay = PrioritizedReplay(memory(capacity), 1.0)
+    gone(replay)
+    sampled = {a for i in range(50) for a in replay.sample(8, np.random.default_rng(i)).action}
+    assert sampled == ({1, 2, 4, 101, 102, 103, 104} if capacity == 12 else {2, 4, 102, 103, 104})
+    assert replay.sums.sum() == len(sampled)

@@ -186,3 +186,27 @@ def test_the_observations_count_towards_the_size(monkeypatch: pytest.MonkeyPatch
     # Of 40: 10 · (320 + 32) = 3520.
     with pytest.raises(UserError, match=r"^algo.buffer_size=10: "):
         ReplayBuffer(10, spaces.Box(0, 1, (40,)), spaces.Discrete(2))
+
+
+def test_rows_that_are_not_valid_take_no_room() -> None:
+    memory = buffer(5)
+    memory.add(step(0)._replace(valid=np.array([True, True])))
+    memory.add(step(2)._replace(valid=np.array([False, True])))
+    memory.add(step(4)._replace(valid=np.array([False, False])))
+    memory.add(step(6)._replace(valid=np.array([True, False])))
+    assert (memory.position, memory.size) == (4, 4)
+    assert memory.columns["obs"][:4, 0].tolist() == [0, 1, 3, 6]
+    assert memory.columns["terminated"][:4].tolist() == [0, 1, 1, 0]
+    assert set(memory.sample(200, np.random.default_rng(0)).action.tolist()) == {0, 1, 3, 6}
+
+
+def test_the_latest_are_those_of_so_many_rows_less_those_left_out() -> None:
+    memory = filled(2, 9)
+    assert memory.latest(4)[:, 0].tolist() == [0, 1, 2, 3]
+    memory.add(step(4)._replace(valid=np.array([False, True])))
+    memory.add(step(6)._replace(valid=np.array([False, False])))
+    other = buffer(9)
+    other.load_state_dict(through_file(memory.state_dict()))
+    for one in (memory, other):
+        assert one.latest(4)[:, 0].tolist() == [5]  # of rows 4 to 7; none of them twice
+        assert one.latest(2)[:, 0].tolist() == [3, 5]

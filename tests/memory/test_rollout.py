@@ -8,6 +8,7 @@ from gymnasium import spaces
 
 from rltrain.core.state import digest, from_plain, to_plain
 from rltrain.core.types import Transition
+from rltrain.functional.returns import gae
 from rltrain.memory.rollout import Rollout
 
 BOX = spaces.Box(-100, 100, (2,))
@@ -15,7 +16,7 @@ F, T = False, True
 
 
 def rollout(num_steps: int = 3, num_envs: int = 2) -> Rollout:
-    return Rollout(num_steps, num_envs, BOX, spaces.Discrete(4), ("value",))
+    return Rollout(num_steps, num_envs, BOX, spaces.Discrete(4), {"value": ()})
 
 
 def step(t: int, terminated: tuple[bool, ...] = (F, F), truncated: tuple = (F, F)) -> Transition:
@@ -86,14 +87,14 @@ def test_rows_are_written_in_order() -> None:
 def test_arrays_have_the_shapes_and_types_of_the_spaces(
     observations: Any, actions: Any, obs: tuple, action: tuple
 ) -> None:
-    memory = Rollout(3, 5, observations, actions, ())
+    memory = Rollout(3, 5, observations, actions, {})
     assert (memory.obs.shape, memory.obs.dtype) == obs
     assert (memory.action.shape, memory.action.dtype) == action
     assert memory.successor.shape == obs[0][1:]
 
 
 def test_a_continuous_action_is_kept_unclipped() -> None:
-    memory = Rollout(1, 1, BOX, spaces.Box(-1, 1, (1,)), ())
+    memory = Rollout(1, 1, BOX, spaces.Box(-1, 1, (1,)), {})
     one, no = np.ones(1, np.float32), np.array([F])
     obs = np.zeros((1, 2), np.float32)
     memory.add(Transition(obs, np.array([[7.5]]), one, no, no, obs, {}))
@@ -130,7 +131,7 @@ def test_final_observations_are_copies() -> None:
 
 
 def test_bootstraps_of_discrete_observations_are_indices() -> None:
-    memory = Rollout(2, 2, spaces.Discrete(9), spaces.Discrete(2), ())
+    memory = Rollout(2, 2, spaces.Discrete(9), spaces.Discrete(2), {})
     zero, no = np.zeros(2, np.float32), np.array([F, F])
     for obs, truncated, after in (([1, 2], [T, F], [3, 4]), ([0, 4], [F, F], [5, 6])):
         memory.add(
@@ -208,7 +209,7 @@ def test_state_round_trip_in_mid_rollout_goes_on_alike() -> None:
 
 
 def test_state_round_trip_of_discrete_observations() -> None:
-    source, copy = (Rollout(2, 1, spaces.Discrete(9), spaces.Discrete(2), ()) for _ in range(2))
+    source, copy = (Rollout(2, 1, spaces.Discrete(9), spaces.Discrete(2), {}) for _ in range(2))
     one, zero = np.array([1]), np.zeros(1, np.float32)
     source.add(Transition(one, one, zero, np.array([F]), np.array([T]), one + 6, {}))
     state = through_file(source.state_dict())
@@ -223,3 +224,60 @@ def test_state_round_trip_of_discrete_observations() -> None:
 def test_state_of_another_number_of_environments_is_refused() -> None:
     with pytest.raises(ValueError, match="obs: saved with shape"):
         rollout(num_envs=3).load_state_dict(rollout().state_dict())
+
+
+def masked() -> Rollout:
+    """The second row ends in step 0, is gone in step 1, and is there again in step 2."""
+    gone = step(1)._replace(valid=np.array([T, F]), reward=np.array([1, 99], np.float32))
+    all_there = np.array([T, T])
+    return filled(
+        step(0, terminated=(F, T))._replace(valid=all_there),
+        gone,
+        step(2)._replace(valid=all_there),
+    )
+
+
+def test_rows_that_are_not_valid_are_no_samples_and_are_paid_nothing() -> None:
+    memory = masked()
+    assert memory.valid.tolist() == [[T, T], [T, F], [T, T]]
+    assert memory.samples(memory.obs)[:, 0].tolist() == [0, 50, 1, 2, 52]
+    assert memory.samples(memory.reward).tolist() == [0, 0, 1, 2, -2]
+    assert memory.reward[1].tolist() == [1, 0]
+    memory.rewind()
+    for t in range(3):
+        memory.add(step(t)._replace(valid=np.array([T, T])))
+    assert memory.samples(memory.reward).tolist() == [0, 0, 1, -1, 2, -2]
+
+
+def test_where_all_are_valid_samples_are_a_view() -> None:
+    memory = filled(step(0), step(1), step(2))
+    assert memory.samples(memory.obs).base is not None
+    assert memory.samples(memory.obs).shape == (6, 2)
+
+
+def test_what_was_gone_is_not_truncated_by_a_restart() -> None:
+    memory = rollout()
+    memory.add(step(0, terminated=(F, T))._replace(valid=np.array([T, T])))
+    memory.add(step(1)._replace(valid=np.array([T, F])))
+    memory.end_episodes()
+    assert memory.truncated[1].tolist() == [T, F]
+    assert [(t, b) for t, b, _ in memory.final_obs] == [(1, 0)]
+
+
+def test_advantages_stop_at_an_agents_end_and_begin_anew_after_it_was_gone() -> None:
+    """By hand, with γ = λ = 0.5 and V = 10, 20, 0 / 20, 40, 60 of the rows' `value`."""
+    memory = masked()
+    memory.extras["value"][:] = [[10, 20], [20, 40], [0, 60]]
+    next_values = np.array([[20, 7], [0, 7], [8, 100]], np.float32)
+    found = gae(
+        memory.reward,
+        memory.extras["value"],
+        next_values,
+        memory.terminated,
+        memory.truncated,
+        0.5,
+        0.5,
+    )
+    # Row 0: δ = 0 + 10 − 10, 1 + 0 − 20, 2 + 4 − 0;  A₂ = 6, A₁ = −19 + 6/4, A₀ = 0 − 17.5/4.
+    # Row 1: step 0 ended, A₀ = 0 − 20; step 1 is nobody's; step 2: −2 + 50 − 60.
+    assert memory.samples(found).tolist() == [-4.375, -20, -17.5, 6, -12]

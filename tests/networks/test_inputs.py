@@ -106,3 +106,11 @@ def test_state_round_trip_gives_the_same_inputs(normalize: bool) -> None:
     expected = [2.0, 0.5] if normalize else [7.0, 25.0]  # (7 − 3)/2 and (25 − 20)/10
     assert copy(obs).tolist() == [pytest.approx(expected)]
     assert digest(copy.state_dict()) == digest(source.state_dict())
+
+
+def test_normalised_numbers_are_cut_where_asked() -> None:
+    inputs = Inputs(BOX, True, CPU, clip=0.5)
+    inputs.observe(
+        np.array([[1.0, 10.0], [5.0, 30.0]], np.float32)
+    )  # means 3, 20; deviations 2, 10
+    assert inputs(np.array([[2.5, 90.0]], np.float32)).tolist() == [pytest.approx([-0.25, 0.5])]

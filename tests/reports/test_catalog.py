@@ -68,7 +68,12 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
         assert ", ".join(e.observations) in row[0]
         last = " ".join(line.partition(", ".join(e.observations))[2] or line for line in row)
         assert words(", ".join(e.actions)) <= words(last)  # a long list takes several lines
-        assert (e.name, e.doc, ", ".join(e.observations), ", ".join(e.actions)) in algo_table()
+        agents = "several" if e.multi_agent else "one"
+        assert agents in row[0]
+        kinds = ", ".join(e.observations), ", ".join(e.actions)
+        recurrent = "yes" if e.recurrent else "no"
+        assert recurrent in row[0]
+        assert (e.name, e.doc, agents, recurrent, *kinds) in algo_table()
 
 
 def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:
@@ -182,7 +187,7 @@ def test_values_of_another_algorithm_are_listed_and_described(out: Callable[...,
     what = "Rainbow: DQN with all of its extensions at once (Hessel et al. 2018)"
     dqn = registry.entry("algo", "dqn")
     spaces = (", ".join(dqn.observations), ", ".join(dqn.actions))
-    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", *spaces)
+    assert rows["rainbow"] == ("rainbow", f"{what} (dqn with other values)", "one", "yes", *spaces)
     assert rows["dqn"][1] == dqn.doc
     assert list(rows)[: len(registry.entries("algo"))] == list(registry.entries("algo"))
     text = out(show_description, "rainbow")
@@ -200,5 +205,5 @@ def test_a_description_of_nothing_names_what_can_be_described() -> None:
 
 
 def test_a_description_of_what_there_is_not_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo\?"):
+    with pytest.raises(UserError, match=r"nothing called 'ppoo'.* Did you mean ppo( or ippo)?\?"):
         show_description(["ppoo"])

@@ -132,6 +132,12 @@ def test_mistakes(compose: Any, in_tmp: Path, options: dict[str, Any], message: 
         record.record("latest", options)
 
 
+def test_several_agents_are_refused(compose: Any, in_tmp: Path) -> None:
+    session.start(compose(*small("iql", "eval.every=0")))
+    with pytest.raises(UserError, match="Episodes of several agents cannot be recorded"):
+        record.record("latest", {"dataset": "xx/y-v0"})
+
+
 def test_what_cannot_be_written_leaves_nothing(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ from rltrain.settings.algos import (
     BCSettings,
     DDPGSettings,
     DQNSettings,
+    IPPOSettings,
+    IQLSettings,
     PPOSettings,
     PQNSettings,
     QLearningSettings,
@@ -34,7 +36,6 @@ PPO = {
     "clip_range_vf": None,
     "kl_coef": 1.0,
     "kl_coef_target": None,
-    "ent_coef": 0.0,
     "vf_coef": 0.5,
     "max_grad_norm": 0.5,
     "normalize_advantage": True,
@@ -99,7 +100,7 @@ ON_POLICY = (
     "normalize_reward",
     "log_std_init",
 )
-A2C = {k: PPO[k] for k in (*ON_POLICY, "ent_coef", "vf_coef", "max_grad_norm")} | {"name": "a2c"}
+A2C = {k: PPO[k] for k in (*ON_POLICY, "vf_coef", "max_grad_norm")} | {"name": "a2c"}
 REINFORCE = {k: v for k, v in A2C.items() if k in REINFORCESettings.__dataclass_fields__} | {
     "name": "reinforce",
     "n_episodes": 2,
@@ -148,6 +149,8 @@ BC = {
     "normalize_obs": False,
     "log_std_init": 0.0,
 }
+TEAM = {"share_parameters": True, "agent_id": False}
+IQL, IPPO = DQN | TEAM | {"name": "iql"}, PPO | TEAM | {"name": "ippo"}
 BASES = {
     "bc": BC,
     "ppo": PPO,
@@ -160,6 +163,8 @@ BASES = {
     "sac": SAC,
     "td3": TD3,
     "ddpg": DDPG,
+    "iql": IQL,
+    "ippo": IPPO,
 }
 
 
@@ -177,6 +182,8 @@ BASES = {
         ("sac", SACSettings),
         ("td3", TD3Settings),
         ("ddpg", DDPGSettings),
+        ("iql", IQLSettings),
+        ("ippo", IPPOSettings),
     ],
 )
 def test_an_entry_builds_its_settings(name: str, settings: type) -> None:
@@ -212,7 +219,6 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("ppo", "clip_range_vf", 0.0),
         ("ppo", "kl_coef", 0.0),
         ("ppo", "kl_coef_target", 0.0),
-        ("ppo", "ent_coef", -0.1),
         ("ppo", "vf_coef", -0.1),
         ("ppo", "max_grad_norm", 0.0),
         ("ppo", "target_kl", 0.0),
@@ -295,6 +301,8 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("sac", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
         ("td3", {"Box", "Discrete"}, {"Box"}, True),
         ("ddpg", {"Box", "Discrete"}, {"Box"}, True),
+        ("iql", {"Box", "Discrete"}, {"Discrete"}, True),
+        ("ippo", {"Box", "Discrete"}, EVERY_ACTION, True),
     ],
 )
 def test_what_an_algorithm_declares(
@@ -304,3 +312,4 @@ def test_what_an_algorithm_declares(
     assert set(found.observations) == observations
     assert set(found.actions) == actions
     assert found.networks is networks
+    assert found.multi_agent is (name in ("iql", "ippo"))

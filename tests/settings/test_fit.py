@@ -2,7 +2,8 @@ import pytest
 from gymnasium import Space, spaces
 
 from rltrain.core.errors import UserError
-from rltrain.settings.fit import check_fit, fits
+from rltrain.core.spaces import Agent
+from rltrain.settings.fit import check_fit, check_team, fits
 from rltrain.settings.registry import entry
 
 BOX = spaces.Box(-1, 1, (3,))
@@ -81,3 +82,48 @@ def test_the_message_says_why_and_names_those_that_fit(
 def test_where_nothing_fits_it_says_so(observations: Space, actions: Space, reason: str) -> None:
     with pytest.raises(UserError, match=f"takes {reason}. No algorithm here takes these"):
         check_fit(entry("algo", "ppo"), "Some-v0", observations, actions)
+
+
+def team(*spaces_of_agents: tuple[Space, Space]) -> list[Agent]:
+    return [Agent(f"agent_{i}", *own) for i, own in enumerate(spaces_of_agents)]
+
+
+def test_an_algorithm_of_one_agent_does_not_fit_several_nor_the_reverse() -> None:
+    with pytest.raises(UserError) as caught:
+        check_team(entry("algo", "dqn"), "X", team((BOX, DISCRETE), (BOX, DISCRETE)), False)
+    said = str(caught.value)
+    assert said.startswith("algo=dqn does not fit env=X: it is for one agent, and here are several")
+    assert said.endswith("Algorithms that fit: ippo, iql.")
+    with pytest.raises(UserError) as caught:
+        check_fit(entry("algo", "iql"), "X", BOX, DISCRETE)
+    said = str(caught.value)
+    assert said.startswith("algo=iql does not fit env=X: it is for several agents, and here is one")
+    fitting = said.partition("Algorithms that fit: ")[2].rstrip(".").split(", ")
+    assert {"dqn", "ppo"} <= set(fitting)
+    assert not {"iql", "ippo"} & set(fitting)
+
+
+def test_every_agents_spaces_are_looked_at() -> None:
+    check_team(entry("algo", "iql"), "X", team((BOX, DISCRETE), (DISCRETE, DISCRETE)), False)
+    with pytest.raises(UserError, match=r"takes actions of Discrete, and these are Box.*: ippo\."):
+        check_team(entry("algo", "iql"), "X", team((BOX, DISCRETE), (BOX, BOX)), False)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            (spaces.Box(-1, 1, (4,)), DISCRETE),
+            r"agent_0 observes Box.*agent_1 observes .*\(4,\)",
+        ),
+        ((BOX, spaces.Discrete(5)), r"agent_0 acts in Discrete\(4\), and agent_1 .*\(5\)"),
+    ],
+)
+def test_agents_that_share_parameters_must_have_equal_spaces(
+    other: tuple[Space, Space], said: str
+) -> None:
+    agents = team((BOX, DISCRETE), other)
+    check_team(entry("algo", "iql"), "X", agents, share_parameters=False)
+    check_team(entry("algo", "iql"), "X", team((BOX, DISCRETE), (BOX, DISCRETE)), True)
+    with pytest.raises(UserError, match=f"{said}.*Set algo.share_parameters=false"):
+        check_team(entry("algo", "iql"), "X", agents, share_parameters=True)

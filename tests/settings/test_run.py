@@ -26,6 +26,15 @@ EPS = {
     "fraction": 0.5,
     "schedule": "linear",
 }
+RND = {
+    "name": "rnd",
+    "coef": 1.0,
+    "learning_rate": 1e-4,
+    "hidden_sizes": [8],
+    "num_features": 4,
+    "gamma": 0.99,
+    "batch_size": 4,
+}
 
 
 def values(**changes: Any) -> dict[str, Any]:
@@ -97,6 +106,7 @@ def test_a_tabular_algorithm_takes_neither_network_nor_optimizer() -> None:
         ("dqn", {"optimizer": NONE}, "^optimizer=none: algo=dqn needs one"),
         ("bc", {}, "^dataset: name one to learn from"),
         ("ppo", {"dataset": "a-v0"}, r"^dataset=a-v0: algo=ppo .* take a dataset: bc"),
+        ("iql", {"exploration": EPS, "intrinsic": RND}, "^intrinsic=rnd: it is for one agent"),
         ("q_learning", {"optimizer": NONE}, "^network=mlp: algo=q_learning is tabular"),
         ("q_learning", {"network": NONE}, "^optimizer=sgd: algo=q_learning is tabular"),
     ],

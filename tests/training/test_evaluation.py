@@ -19,6 +19,7 @@ from rltrain.envs.vector import Episode
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs, env_factory
 from rltrain.training.evaluation import MAX_ENVS, Evaluation, Evaluator
+from tests.envs.parallel_toys import make_script
 from tests.envs.toys import Toy
 
 
@@ -204,3 +205,31 @@ def test_environments_are_made_for_each_evaluation_and_closed() -> None:
     one.run(Still(), "final")
     assert len(toys) == 2 * MAX_ENVS
     assert {toy.closed for toy in toys} == {1}
+
+
+def team(**kwargs: Any) -> Callable[[], gym.Env]:
+    return lambda: make_script(**kwargs)
+
+
+def test_an_episode_of_several_agents_scores_the_mean_of_theirs() -> None:
+    """`a` is paid 11 in its one step, `b` 21 + 22 + 23 in three."""
+    result = evaluator(team(), 3).run(Still())
+    assert result.returns == [38.5] * 3
+    assert [e.length for e in result.episodes] == [3, 3, 3]
+    assert [e.env for e in result.episodes] == [0, 1, 2]
+    assert result.agents == {"a": [11.0] * 3, "b": [66.0] * 3}
+    assert result.cut == 0
+
+
+def test_endless_episodes_of_several_agents_are_cut_for_those_that_are_left() -> None:
+    result = evaluator(team(ends={"a": (1, "terminated"), "b": (99, "")}), 20, limit=2).run(Still())
+    assert result.agents == {"a": [11.0] * 20, "b": [43.0] * 20}
+    assert result.returns == [27.0] * 20
+    assert (result.cut, result.mean_length) == (20, 2)
+
+
+def test_recurrent_state_of_every_agent_begins_anew_with_the_team() -> None:
+    policy = Still()
+    evaluator(team(), 32).run(policy)  # two episodes in each of 16 environments
+    # What the first counts while it is gone is forgotten.
+    assert [states[:2] for states in policy.states] == [[0, 0], [0, 1], [1, 2]] * 2

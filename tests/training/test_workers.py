@@ -24,7 +24,7 @@ from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.workers import ProcessSampler, shares
-from tests.conftest import STEPPING, small
+from tests.conftest import REMEMBERING, STEPPING, small
 from tests.training.test_faults import ENV, NAN_ENV
 from tests.training.test_resume import OPAQUE, newest, rows_without_time
 
@@ -60,7 +60,19 @@ def test_shares_are_even_and_in_order() -> None:
     assert [(s.first, s.count) for s in shares(7, 3)] == [(0, 2), (2, 2), (4, 3)]
 
 
-@pytest.mark.parametrize("algo", STEPPING)
+def test_a_share_of_several_agents_is_whole_environments() -> None:
+    found = [(s.first, s.count, s.rows, s.envs, s.total_rows) for s in shares(3, 2, 4)]
+    assert found == [(0, 1, slice(0, 4), slice(0, 1), 12), (1, 2, slice(4, 12), slice(1, 3), 12)]
+
+
+def test_agents_that_share_a_learner_too(compose: Any, in_tmp: Path) -> None:
+    more = ("algo.share_parameters=true", "algo.agent_id=true", "algo.normalize_obs=true")
+    a = session.start(compose(*overrides("iql", *more), "run_name=a", "sampler=inline")).folder
+    b = session.start(compose(*overrides("iql", *more), "run_name=b")).folder
+    same(a, b)
+
+
+@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
 def test_the_numbers_are_those_of_inline(compose: Any, in_tmp: Path, algo: str) -> None:
     a = session.start(compose(*overrides(algo), "run_name=a", "sampler=inline")).folder
     b = session.start(compose(*overrides(algo), "run_name=b")).folder
@@ -142,7 +154,7 @@ def test_stopped_in_mid_rollout_and_resumed_under_either_sampler(
     same(whole, Path("outputs/inline"))
 
 
-@pytest.mark.parametrize("algo", STEPPING)
+@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
 def test_resumed_from_a_checkpoint(compose: Any, in_tmp: Path, algo: str) -> None:
     whole = session.start(compose(*overrides(algo), "run_name=whole")).folder
     other = session.start(compose(*overrides(algo), "run_name=other")).folder

@@ -1,0 +1,198 @@
+"""Environments of several agents, stepped side by side.
+
+Legend: N agents of an environment, B = environments × N rows; row e · N + i is that of
+agent i of environment e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
+from numpy.typing import NDArray
+
+from rltrain.core.errors import EnvError
+from rltrain.core.seeding import derive
+from rltrain.core.spaces import dtype_of
+from rltrain.envs import snapshot
+from rltrain.envs.team import Team, own_rows
+from rltrain.envs.vector import Env, Episode, Rows, VectorEnv, VectorStep, all_finite
+
+
+class TeamVectorEnv(VectorEnv):
+    """A vector whose rows are agents; the episode of a row is that of its agent.
+
+    It ends where the agent's does, and what comes next depends on the others: the team
+    begins anew once none is left, in the step in which the last one ended. Until then the
+    rows of those that are gone carry no transition, which `VectorStep.valid` says. Steps
+    are counted in environments: a vector step is `num_envs` of them, not B.
+
+    Raises:
+        EnvError: an environment breaks its declared spaces, or returns what is no number.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Env],
+        num_envs: int,
+        seed: int,
+        *stream: str,
+        first: int = 0,
+        envs: list[Env] | None = None,
+    ) -> None:
+        self._make = make
+        self.envs = envs or [make() for _ in range(num_envs)]
+        self._batch = None
+        team = self.envs[0].unwrapped
+        assert isinstance(team, Team)
+        self.agents = team.agents
+        self.num_envs, self.num_rows = num_envs, num_envs * len(self.agents)
+        self.observation_space, self.action_space = team.row_space, team.row_action_space
+        self.name = team.name
+        self._seed, self._stream = seed, stream
+        self.first = first
+        self._dtype = dtype_of(self.observation_space)
+        self._floats = self._dtype.kind == "f"
+        self._action_shape = (self.num_rows, *(self.action_space.shape or ()))
+        self.returns = np.zeros(self.num_rows)
+        self.lengths = np.zeros(self.num_rows, np.int64)
+        shape = (self.num_rows, *(self.observation_space.shape or ()))
+        self.obs: Rows = np.zeros(shape, self._dtype)
+        self.alive = np.zeros(self.num_rows, np.bool_)  # whose next transition counts
+        self.restarted_at = 0
+
+    @property
+    def limited(self) -> bool:
+        env = self.envs[0]
+        while isinstance(env, gym.Wrapper):
+            if isinstance(env, TimeLimit):
+                return True
+            env = env.env
+        return False
+
+    def rebuild(self) -> None:
+        self.close()
+        self.envs = [self._make() for _ in self.envs]
+
+    def restart(self, at: int = 0) -> Rows:
+        self.restarted_at = at
+        obs, self.alive = np.empty_like(self.obs), np.empty_like(self.alive)
+        for e in range(self.num_envs):
+            self._begin(e, obs, derive(self._seed, *self._stream, self.first + e, at))
+        self._check_finite(obs)
+        self.obs = obs
+        return obs
+
+    def step(self, actions: Rows) -> VectorStep:
+        """Steps every environment with the rows of `actions` of those that are alive."""
+        self._check_actions(actions)
+        obs, valid, alive = np.empty_like(self.obs), self.alive, np.empty_like(self.alive)
+        reward = np.zeros(self.num_rows)
+        terminated, truncated = np.zeros((2, self.num_rows), np.bool_)
+        over = []
+        for e, env in enumerate(self.envs):
+            rows = self.rows_of(e)
+            obs[rows], _, ended, cut, info = env.step(self._commands_of(actions[rows]))
+            reward[rows] = info["reward"]
+            terminated[rows], truncated[rows] = info["terminated"], info["truncated"]
+            alive[rows] = info["alive"]
+            if cut:  # by a time limit, which all that are left have in common
+                truncated[rows] |= info["alive"]
+            if ended or cut:
+                over.append(e)
+        self._check_finite(obs, "after step {} of its episode")
+        self._check_reward(reward)
+        self.returns += reward
+        self.lengths += valid
+        episodes, successor = [], obs
+        for i in np.flatnonzero(terminated | truncated).tolist():
+            episodes.append(Episode(i, float(self.returns[i]), int(self.lengths[i])))
+            self.returns[i] = self.lengths[i] = 0
+        self.alive = alive
+        if over:
+            successor = obs.copy()
+            for e in over:
+                self._begin(e, obs)
+            self._check_finite(obs)
+        self.obs = obs
+        return VectorStep(
+            obs, successor, reward.astype(np.float32), terminated, truncated, episodes, valid
+        )
+
+    def rows_of(self, e: int) -> slice:
+        """The rows of environment `e`."""
+        return slice(e * len(self.agents), (e + 1) * len(self.agents))
+
+    def _begin(self, i: int, obs: Rows, seed: int | None = None) -> None:
+        rows = self.rows_of(i)
+        first, info = self.envs[i].reset(seed=seed)
+        obs[rows], self.alive[rows] = first, info["alive"]
+        self.returns[rows] = 0
+        self.lengths[rows] = 0
+
+    def _commands_of(self, actions: Rows) -> list[Any]:
+        """One environment's rows of actions as its agents' own spaces have them."""
+        commands = []
+        for i, agent in enumerate(self.agents):
+            space, action = agent.action_space, actions[i]
+            if isinstance(space, spaces.Box):
+                own = own_rows(action[None], space)[0]
+                clipped = np.minimum(np.maximum(own, space.low), space.high)
+                commands.append(clipped.astype(space.dtype, copy=False))
+            else:
+                counted = action + np.asarray(getattr(space, "start", 0))
+                commands.append(counted.astype(space.dtype, copy=False))
+        return commands
+
+    def _check_reward(self, reward: NDArray[np.float64]) -> None:
+        if not all_finite(reward):
+            i = int(np.flatnonzero(~np.isfinite(reward))[0])
+            e, agent = divmod(i, len(self.agents))
+            raise EnvError(
+                f"{self.name} returned the reward {reward[i]} of {self.agents[agent].name}"
+                f" (environment {self.first + e}, step {self.lengths[i] + 1} of its episode)."
+            )
+
+    def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
+        if self._floats and not all_finite(obs):
+            i = int(np.flatnonzero(~np.isfinite(obs).reshape(len(obs), -1).all(1))[0])
+            e, agent = divmod(i, len(self.agents))
+            raise EnvError(
+                f"{self.name} returned an observation of {self.agents[agent].name} that is no"
+                f" number: {obs[i]!r:.80} (environment {self.first + e},"
+                f" {when.format(self.lengths[i] + 1)})."
+            )
+
+    def state_dict(self, save_envs: bool = True) -> dict[str, Any]:
+        return {
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+            "obs": self.obs.copy(),
+            "alive": self.alive.copy(),
+            "restarted_at": self.restarted_at,
+            "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if state["envs"] is not None:
+            self.alive = state["alive"].copy()
+
+
+def vector_env(
+    make: Callable[[], Env],
+    num_envs: int,
+    seed: int,
+    *stream: str,
+    batch: bool = True,
+    first: int = 0,
+) -> VectorEnv:
+    """The vector that suits what `make` makes: of one agent each, or of several."""
+    envs = [make() for _ in range(num_envs)]
+    if isinstance(envs[0].unwrapped, Team):
+        return TeamVectorEnv(make, num_envs, seed, *stream, first=first, envs=envs)
+    return VectorEnv(make, num_envs, seed, *stream, batch=batch, first=first, envs=envs)

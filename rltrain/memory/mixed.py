@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
+from rltrain.core.errors import UserError
 from rltrain.core.types import Rows, Transition
 from rltrain.memory.dataset import Dataset, check_identity
 from rltrain.memory.replay import ReplayBuffer, Sample
@@ -75,11 +76,21 @@ def with_dataset(
     capacity: int,
     num_envs: int,
 ) -> ReplayBuffer | MixedReplay:
-    """Replay as `make(capacity, num_envs)` makes it, and with a dataset a second one for it."""
+    """Replay as `make(capacity, num_envs)` makes it, and with a dataset a second one for it.
+
+    Raises:
+        UserError: one of them would not fit into this machine's memory.
+    """
     own = make(capacity, num_envs)
     if dataset is None:
         return own
-    return MixedReplay(own, make(len(dataset), 1), dataset, share)
+    try:
+        recorded = make(len(dataset), 1)
+    except UserError as error:
+        raise UserError(
+            f"dataset={dataset.id}: its {len(dataset):,} steps do not fit into this machine's memory."
+        ) from error
+    return MixedReplay(own, recorded, dataset, share)
 
 
 def uniform_replay(

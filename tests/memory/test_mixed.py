@@ -99,6 +99,16 @@ def test_other_data_are_refused() -> None:
         mixed(reward=1.0).load_state_dict(state)
 
 
+def test_one_that_does_not_fit_is_named() -> None:
+    def make(capacity: int, num_envs: int) -> ReplayBuffer:
+        if capacity == 7:
+            raise UserError("algo.buffer_size=7")
+        return ReplayBuffer(capacity, OBS, ACTION)
+
+    with pytest.raises(UserError, match=r"^dataset=a/b-v0: its 7 steps do not fit"):
+        with_dataset(data(3, 4), 0.5, make, 8, 1)
+
+
 def test_it_is_a_memory_that_ends_episodes() -> None:
     def make(capacity: int, num_envs: int) -> ReplayBuffer:
         return NStepReplay(capacity, OBS, ACTION, num_envs, 3, 0.5)

@@ -88,7 +88,8 @@ def with_dataset(
         recorded = make(len(dataset), 1)
     except UserError as error:
         raise UserError(
-            f"dataset={dataset.id}: its {len(dataset):,} steps do not fit into this machine's memory."
+            f"dataset={dataset.id}: its {len(dataset):,} steps do not fit into this machine's"
+            " memory."
         ) from error
     return MixedReplay(own, recorded, dataset, share)
 

@@ -39,6 +39,7 @@ Train reinforcement-learning agents from one line.
 
   rltrain list algos|envs|networks|explorations|tuned …     what there is
   rltrain describe ppo                              every key: type, range, default, meaning
+  rltrain describe algo=ppo env=CartPole-v1         the network that is built, with its sizes
   rltrain algo=ppo env=CartPole-v1 --cfg job        the composed configuration, not run
 
 Any environment that Gymnasium can make is a choice of env: CartPole-v1, ALE/Pong-v5, or
@@ -175,6 +176,11 @@ def _list(arguments: list[str]) -> int:
 def _describe(arguments: list[str]) -> int:
     from rltrain.reports import catalog
 
+    if any("=" in argument for argument in arguments):
+        from rltrain import config
+        from rltrain.reports import architecture
+
+        return architecture.show_networks(config.compose(arguments))
     return catalog.show_description(arguments)
 
 

@@ -226,8 +226,9 @@ def _strip(override: str) -> str:
 
 
 def _open_kwargs(argument: str) -> str:
-    """Constructor arguments are free-form: they need no + to be new."""
-    return f"++{argument}" if argument.startswith(("env.kwargs.", "env.kwargs=")) else argument
+    """Arguments of constructors and parts of observations are free-form: no + to be new."""
+    free = ("env.kwargs.", "env.kwargs=", "network.encoders.", "network.encoders=")
+    return f"++{argument}" if argument.startswith(free) else argument
 
 
 def explain(error: Exception) -> UserError:

@@ -63,8 +63,10 @@ def algo_entry(choice: str) -> registry.Entry:
 
 
 # Those that can be, with a network that remembers.
-REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru"]
-_MEMORY = ["network.hidden_sizes=[8]", "network.state_size=8", "network.sequence_length=6"]
+REMEMBERING = ["a2c+gru", "dqn+lstm", "iql+gru", "ippo+lstm", "ppo+gru", "ppo+transformer"]
+_CELLS = ["network.hidden_sizes=[8]", "network.state_size=8"]
+_ATTENTION = ["network.width=8", "network.window=4"]
+_MEMORY = ["network.burn_in=3", "network.sequence_length=6"]
 ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
 # Those that step environments, and learn from what comes of it.
 STEPPING = [a for a in ALGOS if algo_entry(a).data != "only"]
@@ -102,8 +104,9 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
-        *([f"network={network}", "network.burn_in=3", *_MEMORY] if network else []),
         *data_for(algo, fitting_env(algo)),
+        *([f"network={network}", *_MEMORY] if network else []),
+        *{"": [], "transformer": _ATTENTION}.get(network, _CELLS),
         *overrides,
     ]
 

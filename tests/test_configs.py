@@ -20,7 +20,8 @@ CONFIGS = config_dir()
 
 def names(group: str) -> list[str]:
     folder = CONFIGS / group
-    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+    found = {str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml")}
+    return sorted(found - {"base"})
 
 
 @pytest.mark.parametrize("algo", names("algo"))

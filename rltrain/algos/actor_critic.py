@@ -35,7 +35,12 @@ class ActorCriticPolicy(Policy):
     ) -> None:
         self.inputs = Inputs(parts.observation_space, normalize_obs, parts.device)
         self.networks = ActorCritic(
-            parts.network, self.inputs.size, parts.action_space, log_std_init, critic
+            parts.network,
+            self.inputs.layout,
+            parts.action_space,
+            log_std_init,
+            critic,
+            parts.shared,
         ).to(parts.device)
         self.actor = fast.actor_critic(self.networks, parts.kernels)
         self.recall = recall(self.networks, self.networks.num_bodies, parts.device)
@@ -91,9 +96,9 @@ class PolicyGradientLearner:
         """
         s = self.settings
         x, action, advantage, target = (as_tensors(c, self.device) for c in columns)
-        log_prob, entropy = self.networks.evaluate(x, action)
+        log_prob, entropy, value = self.networks.evaluate(x, action)
         policy_loss = losses.policy_gradient(log_prob, advantage)
-        value_loss = losses.value_loss(self.networks.value(x), target)
+        value_loss = losses.value_loss(value, target)
         entropy_loss = -entropy.mean()
         loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
         descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)

@@ -33,9 +33,11 @@ PolicyState = Any  # recurrent state, a value that whoever acts holds; None wher
 class Parts:
     """What an algorithm is built from, beside its own settings.
 
-    `network(in_features)` makes a body with `out_features`; `optimizer(parameters,
-    learning_rate)` an optimiser. Both are None for tabular algorithms. Where several `agents`
-    act, observations have a row for each agent of each environment, environment by environment.
+    `network(layout, beside)` makes a body with `out_features`, for observations of a
+    `rltrain.core.layout.Layout` and as many numbers beside them, out of another `body` if one
+    is given; `optimizer(parameters, learning_rate)` an optimiser. Both are None for tabular
+    algorithms. `shared` asks for one body of policy and value. Where several `agents` act,
+    observations have a row for each agent of each environment, environment by environment.
     """
 
     observation_space: Space
@@ -43,12 +45,13 @@ class Parts:
     num_envs: int
     seed: int
     device: torch.device
-    network: Callable[[int], nn.Module]
+    network: Callable[..., nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     exploration: Exploration
     dataset: Dataset | None = None  # to learn from
     dataset_share: float = 0.5  # of each minibatch, where there is replay beside it
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
+    shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
     agents: tuple[Agent, ...] = ()  # none where there is but one
 

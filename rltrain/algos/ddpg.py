@@ -108,8 +108,8 @@ class DDPG(Algorithm):
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
-        size = self.policy.inputs.size + self.policy.bounds.size
-        self.critic = Critics(parts.network, size, 1, count=1).to(parts.device)
+        layout, actions = self.policy.inputs.layout, self.policy.bounds.size
+        self.critic = Critics(parts.network, layout, 1, 1, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.memory: ReplayBuffer | MixedReplay = uniform_replay(

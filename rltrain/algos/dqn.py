@@ -56,7 +56,7 @@ class DQNPolicy(Policy):
     def __init__(self, settings: DQNSettings, parts: Parts) -> None:
         self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
         self.num_actions = size_of(parts.action_space)
-        self.network = q_network(parts.network(self.inputs.size), self.num_actions, settings)
+        self.network = q_network(parts.network(self.inputs.layout), self.num_actions, settings)
         self.exploration: Any = parts.exploration
         if isinstance(self.exploration, Noisy):
             make_noisy(self.network, self.exploration.settings.sigma)

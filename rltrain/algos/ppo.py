@@ -62,7 +62,7 @@ class PPOLearner:
         """
         s, index, head = self.settings, torch.from_numpy(rows).to(self.device), self.networks.head
         x, action, old_log_prob, advantage, target, old_value = (c[index] for c in self._columns)
-        distribution = self.networks.distribution(x)
+        distribution, value = self.networks.both(x)
         log_ratio = head.log_prob(distribution, action) - old_log_prob
         ratio = log_ratio.exp()
         if s.normalize_advantage:
@@ -73,7 +73,6 @@ class PPOLearner:
             old = tuple(p[index] if p.dim() > 1 else p for p in self._old)
             kl = head.kl(old, distribution)
             policy_loss = losses.penalized_surrogate(ratio, advantage, kl, kl_coef)
-        value = self.networks.value(x)
         if s.clip_range_vf is None:
             value_loss = losses.value_loss(value, target)
         else:

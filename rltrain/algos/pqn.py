@@ -46,7 +46,7 @@ class PQNPolicy(Policy):
     def __init__(self, settings: PQNSettings, parts: Parts) -> None:
         self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
         self.num_actions = size_of(parts.action_space)
-        self.network = with_head(parts.network(self.inputs.size), self.num_actions, gain=None)
+        self.network = with_head(parts.network(self.inputs.layout), self.num_actions, gain=None)
         self.network.to(parts.device)
         self.q_values = fast.q_network(self.network, parts.kernels)
         self.exploration: Any = parts.exploration

@@ -61,7 +61,7 @@ class SACPolicy(Policy):
         self.discrete = isinstance(parts.action_space, spaces.Discrete)
         self.num_actions = size_of(parts.action_space)
         outputs = self.num_actions if self.discrete else 2 * self.num_actions
-        self.actor = with_head(parts.network(self.inputs.size), outputs, gain=None)
+        self.actor = with_head(parts.network(self.inputs.layout), outputs, gain=None)
         self.actor.to(parts.device)
         self.outputs = fast.on_arrays(self.actor, parts.kernels)
         self.warming_up = settings.learning_starts > 0
@@ -239,10 +239,10 @@ class SAC(Algorithm):
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
         self.policy: SACPolicy = SACPolicy(settings, parts)
-        inputs, actions = self.policy.inputs.size, self.policy.num_actions
+        layout, actions = self.policy.inputs.layout, self.policy.num_actions
         discrete = self.policy.discrete
-        size, outputs = (inputs, actions) if discrete else (inputs + actions, 1)
-        self.critics = Critics(parts.network, size, outputs, count=2).to(parts.device)
+        outputs, beside = (actions, 0) if discrete else (1, actions)
+        self.critics = Critics(parts.network, layout, outputs, 2, beside).to(parts.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
         self.memory: ReplayBuffer | MixedReplay = uniform_replay(
             settings.buffer_size,

@@ -49,7 +49,7 @@ class DeterministicPolicy(Policy):
     def __init__(self, settings: TD3Settings | DDPGSettings, parts: Parts) -> None:
         self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
         self.bounds = BoundedActions(parts.action_space)
-        self.actor = with_head(parts.network(self.inputs.size), self.bounds.size, gain=None)
+        self.actor = with_head(parts.network(self.inputs.layout), self.bounds.size, gain=None)
         self.actor.to(parts.device)
         self.outputs = fast.on_arrays(self.actor, parts.kernels)
         self.exploration: Any = parts.exploration
@@ -177,8 +177,8 @@ class TD3(Algorithm):
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
-        size = self.policy.inputs.size + self.policy.bounds.size
-        self.critics = Critics(parts.network, size, 1, count=2).to(parts.device)
+        layout, actions = self.policy.inputs.layout, self.policy.bounds.size
+        self.critics = Critics(parts.network, layout, 1, 2, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
         self.memory: ReplayBuffer | MixedReplay = uniform_replay(

@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from rltrain.core.layout import is_text, layout_of
+
 KINDS: dict[str, type[gym.Space]] = {
     "Box": spaces.Box,
     "Discrete": spaces.Discrete,
@@ -36,6 +38,8 @@ def kind_of(space: gym.Space) -> str:
     for name, cls in KINDS.items():
         if isinstance(space, cls):
             return name
+    if is_text(space):
+        return "Text"
     return type(space).__name__
 
 
@@ -51,5 +55,18 @@ def dtype_of(space: gym.Space) -> np.dtype:
     """The dtype that rows of this space are stored in."""
     if isinstance(space, spaces.Discrete):
         return np.dtype(np.int64)  # an index, whatever the space says
-    assert space.dtype is not None
-    return np.dtype(space.dtype)
+    if _is_array(space):
+        return np.dtype(space.dtype)
+    return layout_of(space).row[1]
+
+
+def shape_of(space: gym.Space) -> tuple[int, ...]:
+    """The shape of a row of this space."""
+    if _is_array(space):
+        return space.shape or ()
+    return layout_of(space).row[0]
+
+
+def _is_array(space: gym.Space) -> bool:
+    known = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
+    return isinstance(space, known)

@@ -11,9 +11,12 @@ import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
+from rltrain.core.layout import layout_of
 from rltrain.envs import ids, zoo
 from rltrain.envs.team import Team
+from rltrain.envs.wrappers import DropKeys
 from rltrain.settings import registry
+from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
 
@@ -42,7 +45,7 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         kwargs["max_episode_steps"] = settings.max_episode_steps
     try:
         # Gymnasium's own checker is slow, and the vector checks what matters.
-        return gym.make(spec, disable_env_checker=True, **kwargs)
+        env = gym.make(spec, disable_env_checker=True, **kwargs)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         entry = str(spec.entry_point)
         extra = next((x for module, x in _EXTRAS.items() if entry.startswith(module)), None)
@@ -52,6 +55,7 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         raise UserError(f"env={settings.id} cannot be made: {error}") from error
     except Exception as error:
         raise _broken(settings, error) from error
+    return DropKeys(env, settings.drop_keys) if settings.drop_keys else env
 
 
 def _by_factory(
@@ -77,7 +81,7 @@ def _by_factory(
         )
     if settings.max_episode_steps is not None:
         env = TimeLimit(env, settings.max_episode_steps)
-    return env
+    return DropKeys(env, settings.drop_keys) if settings.drop_keys else env
 
 
 def _broken(settings: EnvSettings, error: Exception) -> EnvError:
@@ -105,7 +109,7 @@ def check_env(run: RunSettings) -> None:
     """Makes a run's environment once, without torch, to see that it exists and fits.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not; or a part of its observations does not fit the network.
     """
     env = make_env(run.env)
     try:
@@ -114,7 +118,10 @@ def check_env(run: RunSettings) -> None:
         if isinstance(team, Team):
             shared = getattr(run.algo, "share_parameters", False)
             check_team(algo, run.env.id, team.agents, shared)
-        else:
-            check_fit(algo, run.env.id, env.observation_space, env.action_space)
+            return
+        check_fit(algo, run.env.id, env.observation_space, env.action_space)
+        layout = layout_of(env.observation_space)
+        if not layout.flat or getattr(run.network, "encoders", None):
+            choose_encoders(run.network, layout)
     finally:
         env.close()

@@ -15,10 +15,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError
+from rltrain.core.layout import layout_of
 from rltrain.core.seeding import derive
-from rltrain.core.spaces import Agent, dtype_of
+from rltrain.core.spaces import Agent
 from rltrain.core.types import any_of
 from rltrain.envs import batched, snapshot
+from rltrain.envs.packing import MismatchError, Packer
 
 Env = gym.Env[Any, Any]
 Rows = NDArray[Any]
@@ -84,11 +86,10 @@ class VectorEnv:
         self.name = spec.id if spec else type(self.envs[0].unwrapped).__name__
         self._seed, self._stream = seed, stream
         self.first = first
-        self._dtype = dtype_of(self.observation_space)
-        self._shape = self.observation_space.shape or ()
+        self._packer = Packer(layout_of(self.observation_space))
+        self._shape, self._dtype = self._packer.layout.row
         self._box = isinstance(self.observation_space, spaces.Box)
-        self._floats = self._dtype.kind == "f"
-        self._start = int(getattr(self.observation_space, "start", 0))
+        self._floats = any(leaf.dtype.kind == "f" for leaf in self._packer.layout.leaves)
         self._first_action = np.asarray(getattr(self.action_space, "start", 0))
         self._counts_from_0 = not self._first_action.any()
         self._action_shape = (num_envs, *(self.action_space.shape or ()))
@@ -199,34 +200,31 @@ class VectorEnv:
         return list(shifted.astype(space.dtype, copy=False))
 
     def _checked(self, obs: Any, i: int) -> Any:
-        if self._box:
-            if (
-                isinstance(obs, np.ndarray)
-                and obs.shape == self._shape
-                and obs.dtype == self._dtype
-            ):
-                return obs
-            got = (
-                f"{obs.dtype} of shape {obs.shape}"
-                if isinstance(obs, np.ndarray)
-                else f"{type(obs).__name__} {obs!r:.60}"
-            )
-        else:
-            scalar = isinstance(obs, np.ndarray) and obs.shape == () and obs.dtype.kind in "iu"
-            index = int(obs) - self._start if scalar or isinstance(obs, int | np.integer) else -1
-            if 0 <= index < self.observation_space.n:  # type: ignore[attr-defined] # Discrete
-                return index
-            got = f"{type(obs).__name__} {obs!r:.60}"
-        raise EnvError(
-            f"{self.name} declares observations {self.observation_space}, but returned {got}"
-            f" (environment {self.first + i})."
-        )
+        if (  # most are, and most often
+            self._box
+            and isinstance(obs, np.ndarray)
+            and obs.shape == self._shape
+            and obs.dtype == self._dtype
+        ):
+            return obs
+        try:
+            return self._packer(obs)
+        except MismatchError as mismatch:
+            part = f" as {mismatch.where}" if mismatch.where else ""
+            raise EnvError(
+                f"{self.name} declares observations {mismatch.declared}{part}, but returned"
+                f" {mismatch.got} (environment {self.first + i})."
+            ) from None
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
-        if self._floats and not all_finite(obs):
-            i = int(np.flatnonzero(~np.isfinite(obs).reshape(self.num_envs, -1).all(1))[0])
+        if not self._floats or (not self._packer.layout.packed and all_finite(obs)):
+            return
+        bad = self._packer.not_finite(obs)
+        if any_of(bad):
+            i = int(np.flatnonzero(bad)[0])
+            row = self._packer.layout.view(obs)[i] if self._packer.layout.packed else obs[i]
             raise EnvError(
-                f"{self.name} returned an observation that is no number: {obs[i]!r:.80}"
+                f"{self.name} returned an observation that is no number: {row!r:.80}"
                 f" (environment {self.first + i}, {when.format(self.lengths[i] + 1)})."
             )
 

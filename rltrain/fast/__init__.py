@@ -65,8 +65,7 @@ class TorchActor:
     @torch.inference_mode()
     def sample(self, x: Rows, noise: Rows) -> tuple[Rows, Rows, Rows]:
         inputs = self._tensor(x)
-        action, log_prob = self.networks.sample(inputs, self._tensor(noise))
-        value = self.networks.value(inputs)
+        action, log_prob, value = self.networks.sample(inputs, self._tensor(noise))
         return action.cpu().numpy(), log_prob.cpu().numpy(), value.cpu().numpy()
 
     @torch.inference_mode()
@@ -87,7 +86,7 @@ def actor_critic(networks: ActorCritic, kernels: str) -> Actor:
 
 def on_arrays(network: nn.Module, kernels: str) -> Callable[[Rows], Rows]:
     """A network's outputs `[N, ...]` for arrays `[N, D]`."""
-    if kernels == "numpy" and _known(network):
+    if kernels == "numpy" and knows(network):
         return NumpyQNetwork(network)
     device = next(network.parameters()).device
 
@@ -114,13 +113,16 @@ def choose(reference: type, kernels: str, *arguments: Any) -> Any:
 
 def _fits(network: nn.Module) -> bool:
     if isinstance(network, Critics):
-        return all(map(_known, network.members))
+        return all(map(knows, network.members))
     if not isinstance(network, ActorCritic):
-        return _known(network)
-    critic = isinstance(network.critic, Zero) or _known(network.critic)
-    return isinstance(network.head, HEADS) and _known(network.actor) and critic
+        return knows(network)
+    if network.shared:  # gradients of two heads would meet in one body
+        return False
+    critic = isinstance(network.critic, Zero) or knows(network.critic)
+    return isinstance(network.head, HEADS) and knows(network.actor) and critic
 
 
-def _known(module: nn.Module) -> bool:
+def knows(module: nn.Module) -> bool:
+    """Whether a network is a chain of layers that is written here too."""
     floats = all(p.dtype == torch.float32 and p.device.type == "cpu" for p in module.parameters())
     return floats and (linear_layers(module) or dueling_layers(module)) is not None

@@ -5,6 +5,7 @@ Legend: B environments, N observations, K features.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -57,8 +58,8 @@ class RandomNetworkDistillation(Stateful):
         body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal", False)
 
         def network() -> torch.nn.Sequential:
-            features = with_head(MLP(body, self.inputs.size), settings.num_features, math.sqrt(2))
-            return features.to(parts.device)
+            layers = parts.network(self.inputs.layout, body=functools.partial(MLP, body))
+            return with_head(layers, settings.num_features, math.sqrt(2)).to(parts.device)
 
         self.target = network().requires_grad_(False)
         self.predictor = network()

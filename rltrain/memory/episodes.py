@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import Space
 from numpy.typing import NDArray
 
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.types import Rows, Transition, any_of
 from rltrain.memory.rollout import action_dtype
 
@@ -27,7 +27,7 @@ class Episodes:
 
     def __init__(self, num_envs: int, observation_space: Space, action_space: Space) -> None:
         size = (_FIRST_CAPACITY, num_envs)
-        obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
+        obs_shape, action_shape = shape_of(observation_space), shape_of(action_space)
         self._columns: dict[str, Rows] = {
             "obs": np.zeros((*size, *obs_shape), dtype_of(observation_space)),
             "action": np.zeros((*size, *action_shape), action_dtype(action_space)),

@@ -12,7 +12,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.types import Rows, Transition
 
 
@@ -43,7 +43,7 @@ class ReplayBuffer:
     """
 
     def __init__(self, capacity: int, observation_space: Space, action_space: Space) -> None:
-        obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
+        obs_shape, action_shape = shape_of(observation_space), shape_of(action_space)
         obs_dtype, action_dtype = dtype_of(observation_space), dtype_of(action_space)
         _check_fits(capacity, 2 * int(np.prod(obs_shape)) * obs_dtype.itemsize)
         self.capacity = capacity

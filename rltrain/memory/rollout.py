@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.state import Stateful
 from rltrain.core.types import Rows, Transition, any_of
 
@@ -51,7 +51,7 @@ class Rollout(Stateful):
         extras: Mapping[str, tuple[int, ...]],
     ) -> None:
         size = (num_steps, num_envs)
-        obs_shape, action_shape = observation_space.shape or (), action_space.shape or ()
+        obs_shape, action_shape = shape_of(observation_space), shape_of(action_space)
         self.obs: Rows = np.zeros((*size, *obs_shape), dtype_of(observation_space))
         self.action: Rows = np.zeros((*size, *action_shape), action_dtype(action_space))
         self.reward = np.zeros(size, np.float32)

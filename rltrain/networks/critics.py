@@ -1,15 +1,17 @@
 """Action values, of one network or of several that learn apart.
 
-Legend: K networks, N samples, A actions.
+Legend: K networks, N samples, A actions or action dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rltrain.networks.encoders import Encoded
 from rltrain.networks.mlp import with_head
 
 
@@ -20,20 +22,37 @@ class Critics(nn.Module):
     """
 
     def __init__(
-        self, network: Callable[[int], nn.Module], in_features: int, outputs: int, count: int
+        self,
+        network: Callable[..., nn.Module],
+        layout: Any,
+        outputs: int,
+        count: int,
+        beside: int = 0,
     ) -> None:
         super().__init__()
+        with_actions = {"beside": beside} if beside else {}
         self.members = nn.ModuleList(
-            with_head(network(in_features), outputs, gain=None) for _ in range(count)
+            with_head(network(layout, **with_actions), outputs, gain=None) for _ in range(count)
         )
+        # Only a state that is no vector has to be encoded before an action can join it.
+        self.encoded = isinstance(self.members[0][0], Encoded)  # type: ignore[index] # a Sequential
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Values `[K, N]` of states `[N, D]` and actions `[N, A]`, or `[K, N, A]` of states."""
-        x = torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0]
-        values = torch.stack([member(x) for member in self.members])
+        """Values `[K, N]` of states `[N, ...]` and actions `[N, A]`, or `[K, N, A]` of states."""
+        joined = self._joined(inputs)
+        values = torch.stack([_value(member, joined) for member in self.members])
         return values.squeeze(-1) if len(inputs) > 1 else values
 
     def first(self, *inputs: Tensor) -> Tensor:
         """Those of the first network alone: `[N]`, or `[N, A]`."""
-        values: Tensor = self.members[0](torch.cat(inputs, -1) if len(inputs) > 1 else inputs[0])
+        values = _value(self.members[0], self._joined(inputs))
         return values.squeeze(-1) if len(inputs) > 1 else values
+
+    def _joined(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return inputs if self.encoded or len(inputs) == 1 else (torch.cat(inputs, -1),)
+
+
+def _value(member: Any, inputs: tuple[Tensor, ...]) -> Tensor:
+    body, head = member
+    values: Tensor = head(body(*inputs))
+    return values

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
+from rltrain.networks.layers import ACTIVATIONS, initialized
 from rltrain.settings.networks import MLPSettings
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-}
 
 
 def linear(in_features: int, out_features: int, gain: float | None) -> nn.Linear:
@@ -36,8 +27,7 @@ class MLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for size in settings.hidden_sizes:
-            gain = math.sqrt(2) if settings.initialization == "orthogonal" else None
-            layers.append(linear(in_features, size, gain))
+            layers.append(initialized(nn.Linear(in_features, size), settings.initialization))
             if settings.layer_norm:
                 layers.append(nn.LayerNorm(size))
             layers.append(ACTIVATIONS[settings.activation]())

@@ -6,6 +6,7 @@ for, D numbers of an observation, F features, S numbers of a state, K bodies of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from rltrain.networks.mlp import MLP
-from rltrain.settings.networks import RecurrentSettings
+from rltrain.settings.networks import CellsSettings, RecurrentSettings
 
 Column = Any  # an array, or a tensor
 
@@ -131,55 +132,58 @@ class Remembering(Stateless):
         return {"state": state}
 
 
-class Recurrent(nn.Module):
-    """Hidden layers, then a layer of LSTM or GRU cells: `Sequences` to `[N, out_features]`.
+class Recurrent(nn.Module, ABC):
+    """A network with memory: `Sequences` to `[N, out_features]`, or a `Moment` to the same.
 
-    Its state `[N, S]` is the cells' output, beside it an LSTM's memory; zeros begin an episode.
+    Its state `[N, S]` is all that it keeps of what went before; zeros begin an episode.
     """
 
-    cells: type[nn.LSTM] | type[nn.GRU]
+    out_features: int
+    state_size: int
 
-    def __init__(self, settings: RecurrentSettings, in_features: int) -> None:
+    def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__()
         self.sequence_length = settings.sequence_length
         self.burn_in = settings.burn_in
-        self.before = MLP(settings, in_features)
-        self.out_features = settings.state_size
-        self.rnn = self.cells(self.before.out_features, settings.state_size)
-        self.state_size = settings.state_size * (2 if isinstance(self.rnn, nn.LSTM) else 1)
-        if settings.initialization == "orthogonal":
-            for name, parameter in self.rnn.named_parameters():
-                nn.init.zeros_(parameter) if "bias" in name else nn.init.orthogonal_(parameter)
+
+    @abstractmethod
+    def before(self, x: Tensor) -> Tensor:
+        """What is computed of each sample by itself: `[R, ...]` to `[R, Z]`."""
+
+    @abstractmethod
+    def unroll(self, z: Tensor, state: Tensor, length: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features `[L, M, F]` of `z` `[L, M, Z]`, one step after the other.
+
+        Beside them the state `[M, S]` after `length` `[M]` steps; without a length nobody looks
+        at it. A step's features do not depend on those that follow.
+        """
+
+    def advance(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One step: the features `[N, F]` of `x` `[N, D]`, and the next state `[N, S]`."""
+        one = torch.ones(len(state), dtype=torch.long, device=state.device)
+        features, after = self.unroll(self.before(x).unsqueeze(0), state, one)
+        return features[0], after
 
     def forward(self, steps: Sequences | Moment) -> Tensor:
         if isinstance(steps, Moment):
             features, after = self.advance(steps.x, steps.state[:, steps.body])
             steps.after[steps.body] = after
             return features
-        z = self.before(steps.x)  # [R, D']
+        z = self.before(steps.x)  # [R, Z]
         first = steps.begins.nonzero().squeeze(1)  # [M]
         length = torch.diff(first, append=first.new_tensor([len(z)]))  # [M]
         state = steps.state[first, steps.body]  # [M, S]
         if steps.burn_in is not None:
-            burnt = torch.zeros_like(length).index_add_(
-                0, steps.begins.long().cumsum(0) - 1, steps.burn_in.long()
-            )
+            sequence = steps.begins.long().cumsum(0) - 1  # of each row
+            burnt = torch.zeros_like(length).index_add_(0, sequence, steps.burn_in.long())
             state = self._burn_in(z, first, burnt, state)
             first, length = first + burnt, length - burnt
-        longest = int(length.max())
-        at = torch.arange(longest, device=z.device).unsqueeze(1)  # [L, 1]
-        there = at < length  # [L, M]
-        rows = (first + at).clamp(max=len(z) - 1)
-        output, _ = self.rnn(z[rows], self._unpack(state))  # [L, M, F]; what is past an end goes
-        features = z.new_zeros(len(z), self.out_features)
+        rows, there = _padded(first, length, len(z))
+        output, _ = self.unroll(z[rows], state, None)
+        features = output.new_zeros(len(z), self.out_features)
         features = features.index_put((rows[there],), output[there])
         picked: Tensor = features if steps.pick is None else features[steps.pick]
         return picked
-
-    def advance(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One step: the features `[N, F]` of `x` `[N, D]`, and the next state `[N, S]`."""
-        output, last = self.rnn(self.before(x).unsqueeze(0), self._unpack(state))
-        return output[0], self._pack(last)
 
     @torch.no_grad()
     def _burn_in(self, z: Tensor, first: Tensor, burnt: Tensor, state: Tensor) -> Tensor:
@@ -187,29 +191,59 @@ class Recurrent(nn.Module):
         some = burnt.nonzero().squeeze(1)
         if not len(some):
             return state
-        at = torch.arange(int(burnt.max()), device=z.device).unsqueeze(1)
-        rows = (first[some] + at).clamp(max=len(z) - 1)
-        packed = pack_padded_sequence(z[rows].detach(), burnt[some].cpu(), enforce_sorted=False)
-        _, last = self.rnn(packed, self._unpack(state[some]))
-        return state.index_copy(0, some, self._pack(last))
+        rows, _ = _padded(first[some], burnt[some], len(z))
+        _, after = self.unroll(z[rows], state[some], burnt[some])
+        return state.index_copy(0, some, after)
 
-    def _unpack(self, state: Tensor) -> Any:
-        """A state `[M, S]` as the layer takes it."""
+
+def _padded(first: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Rows `[L, M]` of sequences that begin at `first` `[M]`, and which are there `[L, M]`."""
+    at = torch.arange(int(length.max()), device=first.device).unsqueeze(1)  # [L, 1]
+    return (first + at).clamp(max=count - 1), at < length
+
+
+class Cells(Recurrent):
+    """Hidden layers, then a layer of LSTM or GRU cells.
+
+    The state is the cells' output, beside it an LSTM's memory.
+    """
+
+    cells: type[nn.LSTM] | type[nn.GRU]
+
+    def __init__(self, settings: CellsSettings, in_features: int) -> None:
+        super().__init__(settings)
+        self.layers = MLP(settings, in_features)
+        self.out_features = settings.state_size
+        self.rnn = self.cells(self.layers.out_features, settings.state_size)
+        self.state_size = settings.state_size * (2 if isinstance(self.rnn, nn.LSTM) else 1)
+        if settings.initialization == "orthogonal":
+            for name, parameter in self.rnn.named_parameters():
+                nn.init.zeros_(parameter) if "bias" in name else nn.init.orthogonal_(parameter)
+
+    def before(self, x: Tensor) -> Tensor:
+        z: Tensor = self.layers(x)
+        return z
+
+    def unroll(self, z: Tensor, state: Tensor, length: Tensor | None) -> tuple[Tensor, Tensor]:
         parts = tuple(p.unsqueeze(0).contiguous() for p in torch.split(state, self.out_features, 1))
-        return parts if len(parts) > 1 else parts[0]
+        hidden = parts if len(parts) > 1 else parts[0]
+        if length is None or len(z) == 1:
+            output, last = self.rnn(z, hidden)
+        else:
+            packed = pack_padded_sequence(z, length.cpu(), enforce_sorted=False)
+            output, last = self.rnn(packed, hidden)
+            output, _ = pad_packed_sequence(output, total_length=len(z))
+        after = torch.cat(last, -1) if isinstance(last, tuple) else last
+        return output, after[0]
 
-    @staticmethod
-    def _pack(state: Any) -> Tensor:
-        return torch.cat(state, -1)[0] if isinstance(state, tuple) else state[0]
 
-
-class LSTM(Recurrent):
+class LSTM(Cells):
     """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
 
     cells = nn.LSTM
 
 
-class GRU(Recurrent):
+class GRU(Cells):
     """Gated recurrent units (Cho et al. 2014)."""
 
     cells = nn.GRU

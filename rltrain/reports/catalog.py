@@ -13,6 +13,7 @@ from rich.table import Table
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.core.paths import config_dir, user_config_dir
 from rltrain.settings import registry
+from rltrain.settings.algos import EVERY_KIND as ENCODED
 from rltrain.settings.registry import Entry
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
@@ -34,7 +35,7 @@ def show_list(arguments: list[str]) -> int:
         from rltrain.envs import ids, zoo
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
-        own = [name for name in choices("env") if name not in ("base", "none")]
+        own = [name for name in choices("env") if name != "none"]
         for env_id in (*own, *ids.registered(), *sorted(zoo.modules())):
             if wanted in env_id.lower():
                 print(env_id)
@@ -44,11 +45,12 @@ def show_list(arguments: list[str]) -> int:
                 algo, _, env = name.partition("/")
                 print(f"{name:<34} rltrain algo={algo} env={env}")
     elif what == "algos":
-        _print(algo_table(), "algo", "what it is", "agents", "recurrent", "observations", "actions")
+        heads = ("algo", "what it is", "agents", "recurrent", "observations", "actions")
+        print_table(algo_table(), *heads)
     else:
         group = what.removesuffix("s")
         rows = [(name, _doc(group, name)) for name in choices(group)]
-        _print(rows, group, "what it is")
+        print_table(rows, group, "what it is")
     return OK
 
 
@@ -66,12 +68,17 @@ def algo_table() -> list[tuple[str, str, str, str, str, str]]:
             _doc("algo", name),
             agents_of(e),
             "yes" if e.recurrent else "no",
-            ", ".join(e.observations),
+            observations_of(e),
             ", ".join(e.actions),
         )
         for name, e in found.items()
         if e is not None
     ]
+
+
+def observations_of(algo: Entry) -> str:
+    """The kinds of observation that an algorithm takes; `any` of those that encoders know."""
+    return "any" if set(ENCODED) <= set(algo.observations) else ", ".join(algo.observations)
 
 
 def agents_of(algo: Entry) -> str:
@@ -93,7 +100,7 @@ def show_description(arguments: list[str]) -> int:
         raise UserError(f"There is nothing called {name!r} to describe.{did_you_mean(name, known)}")
     group, cls, doc = known[name]
     print(f"{name}: {doc}" if doc else name)
-    _print(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
+    print_table(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
     return OK
 
 
@@ -132,13 +139,16 @@ def defaults(group: str, name: str) -> dict[str, Any]:
 
 
 def choices(group: str) -> list[str]:
-    """The YAML files of a group, of rltrain's folder and of the working directory's."""
+    """The YAML files of a group, of rltrain's folder and of the working directory's.
+
+    `base` is none of them: it is what others start from.
+    """
     names = {
         str(path.relative_to(folder / group).with_suffix(""))
         for folder in _folders()
         for path in (folder / group).rglob("*.yaml")
     }
-    return sorted(names)
+    return sorted(names - {"base"})
 
 
 def _describable() -> dict[str, tuple[str, type, str]]:
@@ -205,7 +215,8 @@ def _yaml(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _print(rows: list[Any], *columns: str) -> None:
+def print_table(rows: list[Any], *columns: str) -> None:
+    """Prints rows under the heads of their columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == columns[0])

@@ -9,6 +9,8 @@ from rltrain.core.errors import UserError
 from rltrain.settings.registry import Entry, register
 from rltrain.settings.schema import key
 
+# What encoders turn into numbers; inside Dict and Tuple it may be nested.
+EVERY_KIND = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Text", "Dict", "Tuple")
 Schedule = Literal["constant", "linear"]
 
 
@@ -228,8 +230,9 @@ register(
         settings=PPOSettings,
         target="rltrain.algos.ppo:PPO",
         doc="Proximal policy optimisation (Schulman et al. 2017)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        shares=True,
         recurrent=True,
         explorations=("none", "entropy"),
     )
@@ -241,8 +244,9 @@ register(
         settings=A2CSettings,
         target="rltrain.algos.a2c:A2C",
         doc="Advantage actor-critic (Mnih et al. 2016)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        shares=True,
         recurrent=True,
         explorations=("none", "entropy"),
     )
@@ -254,9 +258,10 @@ register(
         settings=REINFORCESettings,
         target="rltrain.algos.reinforce:REINFORCE",
         doc="Monte-Carlo policy gradient, with or without a baseline (Williams 1992)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         explorations=("none", "entropy"),
+        shares=True,
     )
 )
 register(
@@ -266,7 +271,7 @@ register(
         settings=TRPOSettings,
         target="rltrain.algos.trpo:TRPO",
         doc="Trust region policy optimisation (Schulman et al. 2015)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
     )
 )
@@ -277,7 +282,7 @@ register(
         settings=BCSettings,
         target="rltrain.algos.bc:BC",
         doc="Behaviour cloning of a dataset (Pomerleau 1989)",
-        observations=("Box", "Discrete"),
+        observations=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         data="only",
     )
@@ -290,7 +295,7 @@ register(
         target="rltrain.algos.dqn:DQN",
         explorations=("epsilon_greedy", "boltzmann", "noisy"),
         doc="Deep Q-network with replay and a target network (Mnih et al. 2015)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Discrete",),
         recurrent=True,
         data="beside",
@@ -303,7 +308,7 @@ register(
         settings=PQNSettings,
         target="rltrain.algos.pqn:PQN",
         doc="Parallelised Q-network: no replay, no target network (Gallici et al. 2024)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Discrete",),
         explorations=("epsilon_greedy", "boltzmann"),
     )
@@ -328,7 +333,7 @@ register(
         settings=SACSettings,
         target="rltrain.algos.sac:SAC",
         doc="Soft actor-critic with a learned temperature (Haarnoja et al. 2018)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete"),
         data="beside",
     )
@@ -340,7 +345,7 @@ register(
         settings=TD3Settings,
         target="rltrain.algos.td3:TD3",
         doc="Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
         data="beside",
@@ -353,7 +358,7 @@ register(
         settings=DDPGSettings,
         target="rltrain.algos.ddpg:DDPG",
         doc="Deep deterministic policy gradient (Lillicrap et al. 2016)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
         data="beside",
@@ -383,6 +388,7 @@ register(
         observations=("Box", "Discrete"),
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
+        shares=True,
         recurrent=True,
         explorations=("none", "entropy"),
     )

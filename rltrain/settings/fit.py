@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gymnasium import Space
 
 from rltrain.core.errors import UserError
+from rltrain.core.layout import layout_of
 from rltrain.core.spaces import Agent, kind_of
 from rltrain.settings.registry import Entry, entries
 
@@ -21,11 +22,13 @@ def check_fit(
     """Checks an algorithm against an environment's spaces, and its number of agents.
 
     Raises:
-        UserError: they do not fit; the message names the algorithms that do.
+        UserError: they do not fit; the message names the algorithms that do. Or a part of the
+            observations is of a kind that nothing here takes.
     """
     found = kind_of(observation_space), kind_of(action_space)
     fitting = [e.name for e in entries("algo").values() if fits(e, *found, multi_agent)]
     if algo.name in fitting:
+        layout_of(observation_space)  # its parts are of known kinds too
         return
     if algo.multi_agent != multi_agent:
         reason = "it is for several agents, and here is one"

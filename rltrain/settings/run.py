@@ -17,6 +17,7 @@ class EnvSettings:
     kwargs: dict[str, Any] = key("Arguments of the environment's constructor.")
     num_envs: int = key("Environments stepped side by side.", min=1)
     max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
+    drop_keys: tuple[str, ...] = key("Parts of Dict observations that are left out, as camera.")
     batched: bool = key("Step environments at once where their physics is known (CartPole).")
 
 
@@ -139,6 +140,12 @@ def _check_combination(run: RunSettings) -> None:
         raise UserError(
             f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"
             " several."
+        )
+    if getattr(run.network, "shared", False) and not entry.shares:
+        able = sorted(e.name for e in registry.entries("algo").values() if e.shares)
+        raise UserError(
+            f"network.shared=true: algo={run.algo.name} has no policy and value that could be one"
+            f" network, as those of {', '.join(able)}."
         )
     if run.exploration.name not in entry.explorations:
         raise UserError(

@@ -17,12 +17,14 @@ import torch
 from gymnasium import Space
 from torch import nn
 
+from rltrain import fast
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.core.errors import UserError
+from rltrain.core.layout import Layout, layout_of
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores
 from rltrain.core.seeding import global_state, seed_everything, set_global_state
-from rltrain.core.spaces import Agent, size_of
+from rltrain.core.spaces import Agent
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
 from rltrain.envs.team import Team
@@ -30,6 +32,8 @@ from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
 from rltrain.memory.dataset import Dataset, read
+from rltrain.networks.encoders import with_encoder
+from rltrain.networks.mlp import with_head
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
@@ -101,12 +105,12 @@ def build_algorithm(
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
     network = functools.partial(_network, run)
-    parameters = network_size(run, envs.observation_space)
+    parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
     recurrent = registry.entry("network", run.network.name).recurrent
     frozen = bool(run.init_freeze)
-    kernels = choose_kernels(run.kernels, device, parameters, performance, recurrent, frozen)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent, frozen)
     if kernels == "numpy":
         spare_dynamo()
     dataset = _dataset(run, envs)
@@ -123,6 +127,7 @@ def build_algorithm(
         dataset=dataset,
         dataset_share=run.dataset_share,
         kernels=kernels,
+        shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
         agents=envs.agents,
     )
@@ -151,9 +156,17 @@ def _dataset(run: RunSettings, envs: VectorEnv | Spaces) -> Dataset | None:
 
 def network_size(run: RunSettings, observation_space: Space) -> int:
     """Parameters of the network's body; 0 for a table."""
+    return _looked_at(run, observation_space)[0]
+
+
+def _looked_at(run: RunSettings, observation_space: Space) -> tuple[int, bool]:
+    """Parameters of the network's body, 0 for a table; and whether NumPy's kernels know it."""
     if not registry.entry("algo", run.algo.name).networks:
-        return 0
-    return sum(p.numel() for p in _network(run, size_of(observation_space)).parameters())
+        return 0, False
+    body = _network(run, layout_of(observation_space))
+    shared = getattr(run.network, "shared", False)
+    known = not shared and fast.knows(with_head(body, 1, gain=None))
+    return sum(p.numel() for p in body.parameters()), known
 
 
 def spaces_of(run: RunSettings) -> Spaces:
@@ -163,9 +176,16 @@ def spaces_of(run: RunSettings) -> Spaces:
     return Spaces(envs.observation_space, envs.action_space, run.env.num_envs, envs.agents)
 
 
-def _network(run: RunSettings, in_features: int) -> nn.Module:
-    module: nn.Module = registry.entry("network", run.network.name).load()(run.network, in_features)
-    return module
+def _network(
+    run: RunSettings,
+    layout: Layout,
+    beside: int = 0,
+    body: Callable[[int], nn.Module] | None = None,
+) -> nn.Module:
+    if body is None:
+        cls = registry.entry("network", run.network.name).load()
+        body = functools.partial(cls, run.network)
+    return with_encoder(run.network, layout, body, beside)
 
 
 def _optimizer(
@@ -206,10 +226,12 @@ def choose_kernels(
     device: torch.device,
     parameters: int,
     performance: Performance,
+    known: bool = True,
     recurrent: bool = False,
     frozen: bool = False,
 ) -> str:
-    """`numpy` or `torch`: what small networks act and learn with.
+    """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
+    to have them.
 
     NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
     """
@@ -222,8 +244,12 @@ def choose_kernels(
         performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
         return "torch"
     if wanted == "auto":
-        use = "numpy" if device.type == "cpu" and 0 < parameters < SMALL else "torch"
-        performance.chose("kernels", use, f"auto: {_size(parameters)} on {device.type}")
+        small = device.type == "cpu" and 0 < parameters < SMALL
+        why = f"{_size(parameters)} on {device.type}"
+        if small and not known:
+            why = "the network is no chain of layers that NumPy's are written for"
+        use = "numpy" if small and known else "torch"
+        performance.chose("kernels", use, f"auto: {why}")
         return use
     if wanted == "numpy" and device.type != "cpu":
         raise UserError(f"kernels=numpy computes on the CPU, and this run's device is {device}.")

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from rltrain.algos.base import Algorithm, Policy, PolicyState
 from rltrain.core import processes, seeding
 from rltrain.core.errors import RltrainError, TrainingError
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.envs.vector import Episode
@@ -122,7 +122,7 @@ class _SharePolicy:
     def __init__(self, policy: Policy, share: Share, observation_space: Space) -> None:
         self.policy = policy
         self.share = share
-        shape = observation_space.shape or ()
+        shape = shape_of(observation_space)
         self._obs: Rows = np.zeros((share.total_rows, *shape), dtype_of(observation_space))
         self._ended = np.zeros(share.total_rows, np.bool_)
 
@@ -428,7 +428,7 @@ class ProcessSampler(Stateful):
 
 def _example(policy: Policy, spaces: build.Spaces) -> Transition:
     """A transition with the shapes and types of all to come."""
-    shape = (spaces.num_rows, *(spaces.observation_space.shape or ()))
+    shape = (spaces.num_rows, *shape_of(spaces.observation_space))
     obs: Rows = np.zeros(shape, dtype_of(spaces.observation_space))
     state = policy.initial_state(spaces.num_rows)
     action, _, extras = policy.act(obs, state, True, np.random.default_rng(0))

@@ -244,12 +244,21 @@ def remembered(algorithm: Any) -> list[int]:
     return actions
 
 
-@pytest.mark.parametrize("network", ["lstm", "gru"])
+MEMORY = {
+    "lstm": ["network.state_size=16"],
+    "gru": ["network.state_size=16"],
+    "transformer": ["network.width=16", "network.window=2", "network.num_layers=1"],
+}
+
+
+@pytest.mark.parametrize("network", MEMORY)
 @pytest.mark.parametrize("algo", ["a2c", "dqn", "ppo"])
 def test_memory_of_one_step(compose: Any, algo: str, network: str) -> None:
-    more = [f"network={network}", "network.state_size=16"]
+    more = [f"network={network}", *MEMORY[network]]
     if algo == "dqn":  # sequences end with episodes, after two steps
         more += ["network.sequence_length=2", "network.burn_in=1"]
+    if network == "transformer":
+        more += [f"algo.learning_rate={0.001 if algo == 'dqn' else 0.002}"]
     algorithm, _ = learn(compose, algo, "RememberedBit", more)
     assert remembered(algorithm) == [0, 1]
 

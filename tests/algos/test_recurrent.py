@@ -29,7 +29,7 @@ def collect(algorithm: Any, sampler: InlineSampler, updates: int = 0) -> None:
     sampler.collect(algorithm.horizon, progress, lambda: False)
 
 
-@pytest.mark.parametrize("network", ["lstm", "gru"])
+@pytest.mark.parametrize("network", ["lstm", "gru", "transformer"])
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_an_update_sees_what_the_policy_saw(compose: Any, env: str, network: str) -> None:
     """log π and V of the samples are those of acting, over starts of episodes and cuts."""
@@ -43,7 +43,7 @@ def test_an_update_sees_what_the_policy_saw(compose: Any, env: str, network: str
     assert x.begins.sum() >= 3 * 7  # cut after six steps
     x = x.map(torch.from_numpy)
     with torch.no_grad():
-        log_prob, _ = networks.evaluate(x, torch.from_numpy(action))
+        log_prob, _, _ = networks.evaluate(x, torch.from_numpy(action))
         np.testing.assert_allclose(log_prob, old, atol=1e-4)
         np.testing.assert_allclose(networks.value(x), values, atol=1e-4)
 
@@ -79,7 +79,7 @@ def test_what_follows_a_rollout_is_valued_with_its_state(compose: Any) -> None:
     np.testing.assert_allclose(following[-1][going], extras["value"][going], atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["lstm", "gru"])
+@pytest.mark.parametrize("network", ["lstm", "gru", "transformer"])
 def test_replayed_sequences_are_as_they_were_lived(compose: Any, network: str) -> None:
     """Q of every sampled step is that of the whole episode, walked through from its start."""
     more = ("algo.learning_starts=10000", "algo.buffer_size=400", "algo.n_steps=3")

@@ -17,7 +17,9 @@ from tests.envs.toys import Toy
 
 
 def settings(env_id: str, limit: int | None = None, **kwargs: Any) -> EnvSettings:
-    return EnvSettings(id=env_id, kwargs=kwargs, num_envs=1, max_episode_steps=limit, batched=True)
+    return EnvSettings(
+        id=env_id, kwargs=kwargs, num_envs=1, max_episode_steps=limit, drop_keys=(), batched=True
+    )
 
 
 def length_of_an_episode(env: gym.Env) -> int:

@@ -53,10 +53,11 @@ def test_shapes(space: Space, cls: type[Head], outputs: int, event: tuple[int, .
     head, x = module.head, torch.randn(7, 5)
     noise = head.noise(7, rng)
     assert noise.dtype == np.float32
-    action, log_prob = module.sample(x, torch.from_numpy(noise))
+    action, log_prob, value = module.sample(x, torch.from_numpy(noise))
     assert action.shape == module.mode(x).shape == (7, *event)
     assert log_prob.shape == (7,)
-    again, entropy = module.evaluate(x, action)
+    again, entropy, again_value = module.evaluate(x, action)
+    torch.testing.assert_close(value, again_value)
     torch.testing.assert_close(again, log_prob)
     assert entropy.shape == (() if cls is Gaussian else (7,))
     p = module.distribution(x)

@@ -16,9 +16,10 @@ from rltrain.networks.recurrent import (
     as_tensors,
     recall,
 )
-from rltrain.settings.networks import RecurrentSettings
+from rltrain.networks.transformer import Transformer
+from rltrain.settings.networks import CellsSettings, TransformerSettings
 
-SETTINGS = RecurrentSettings(
+SETTINGS = CellsSettings(
     name="lstm",
     hidden_sizes=(5,),
     activation="tanh",
@@ -28,13 +29,23 @@ SETTINGS = RecurrentSettings(
     sequence_length=8,
     burn_in=2,
 )
-CELLS = pytest.mark.parametrize("cls", [LSTM, GRU])
+ATTENTION = TransformerSettings(
+    name="transformer",
+    sequence_length=8,
+    burn_in=2,
+    width=6,
+    num_layers=2,
+    num_heads=2,
+    window=3,
+    checkpointing=False,
+)
+CELLS = pytest.mark.parametrize("cls", [LSTM, GRU, Transformer])
 LENGTHS = (3, 1, 4)
 
 
 def body(cls: type[Recurrent]) -> Recurrent:
     torch.manual_seed(0)
-    found = cls(SETTINGS, 2)
+    found = cls(ATTENTION if cls is Transformer else SETTINGS, 2)  # type: ignore[call-arg]
     for parameter in found.parameters():  # biases too, which begin at 0
         torch.nn.init.normal_(parameter, std=0.5)
     return found
@@ -46,6 +57,8 @@ def sequences(cls: type[Recurrent], **more: Any) -> Sequences:
     count, begins = sum(LENGTHS), torch.zeros(sum(LENGTHS), dtype=torch.bool)
     begins[torch.tensor([0, *np.cumsum(LENGTHS)[:-1]])] = True
     state = torch.randn(count, 2, body(cls).state_size)
+    if cls is Transformer:  # of whose cache none, one or two steps are filled
+        state[:, :, -1] = torch.arange(count).unsqueeze(1) % 3
     return Sequences(torch.randn(count, 2), state, begins, body=1, **more)
 
 
@@ -62,7 +75,7 @@ def one_by_one(network: Recurrent, steps: Sequences) -> Tensor:
 
 def test_a_cell_by_hand() -> None:
     """LSTM with one cell: c' = f c + i g, h' = o tanh c' (gates in torch's order i, f, g, o)."""
-    network = LSTM(RecurrentSettings(**{**vars(SETTINGS), "hidden_sizes": (), "state_size": 1}), 1)
+    network = LSTM(CellsSettings(**{**vars(SETTINGS), "hidden_sizes": (), "state_size": 1}), 1)
     w, u, b = [0.5, -1.0, 2.0, 1.0], [1.0, 0.5, -0.5, 0.25], [0.1, 0.2, 0.3, 0.4]
     for name, values in (("weight_ih", w), ("weight_hh", u), ("bias_ih", b)):
         parameter = getattr(network.rnn, f"{name}_l0")

@@ -284,23 +284,24 @@ def test_a_schedule_is_constant_or_linear(name: str) -> None:
         )
 
 
+EVERY_KIND = {"Box", "Discrete", "MultiDiscrete", "MultiBinary", "Text", "Dict", "Tuple"}
 EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
 
 
 @pytest.mark.parametrize(
     ("name", "observations", "actions", "networks"),
     [
-        ("ppo", {"Box", "Discrete"}, EVERY_ACTION, True),
-        ("a2c", {"Box", "Discrete"}, EVERY_ACTION, True),
-        ("reinforce", {"Box", "Discrete"}, EVERY_ACTION, True),
-        ("trpo", {"Box", "Discrete"}, EVERY_ACTION, True),
-        ("bc", {"Box", "Discrete"}, EVERY_ACTION, True),
-        ("dqn", {"Box", "Discrete"}, {"Discrete"}, True),
-        ("pqn", {"Box", "Discrete"}, {"Discrete"}, True),
+        ("ppo", EVERY_KIND, EVERY_ACTION, True),
+        ("a2c", EVERY_KIND, EVERY_ACTION, True),
+        ("reinforce", EVERY_KIND, EVERY_ACTION, True),
+        ("trpo", EVERY_KIND, EVERY_ACTION, True),
+        ("bc", EVERY_ACTION, EVERY_ACTION, True),
+        ("dqn", EVERY_KIND, {"Discrete"}, True),
+        ("pqn", EVERY_KIND, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),
-        ("sac", {"Box", "Discrete"}, {"Box", "Discrete"}, True),
-        ("td3", {"Box", "Discrete"}, {"Box"}, True),
-        ("ddpg", {"Box", "Discrete"}, {"Box"}, True),
+        ("sac", EVERY_KIND, {"Box", "Discrete"}, True),
+        ("td3", EVERY_KIND, {"Box"}, True),
+        ("ddpg", EVERY_KIND, {"Box"}, True),
         ("iql", {"Box", "Discrete"}, {"Discrete"}, True),
         ("ippo", {"Box", "Discrete"}, EVERY_ACTION, True),
     ],

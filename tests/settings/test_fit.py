@@ -16,11 +16,15 @@ DICT = spaces.Dict({"a": BOX})
     [
         ("ppo", "Box", "Box", True),
         ("ppo", "Discrete", "Discrete", True),
-        ("ppo", "Dict", "Box", False),
+        ("ppo", "Dict", "Box", True),
         ("ppo", "Box", "MultiDiscrete", True),
         ("a2c", "Discrete", "MultiBinary", True),
         ("dqn", "Box", "MultiDiscrete", False),
-        ("ppo", "MultiBinary", "Discrete", False),
+        ("ppo", "MultiBinary", "Discrete", True),
+        ("sac", "Text", "Box", True),
+        ("q_learning", "MultiBinary", "Discrete", False),
+        ("ppo", "Graph", "Box", False),
+        ("ppo", "OneOf", "Box", False),
         ("dqn", "Box", "Discrete", True),
         ("dqn", "Box", "Box", False),
         ("q_learning", "Discrete", "Discrete", True),
@@ -71,7 +75,12 @@ def test_the_message_says_why_and_names_those_that_fit(
 @pytest.mark.parametrize(
     ("observations", "actions", "reason"),
     [
-        (DICT, BOX, "observations of Box or Discrete, and these are Dict"),
+        (
+            spaces.Sequence(BOX),
+            BOX,
+            "observations of Box or Discrete or MultiDiscrete or MultiBinary or Text or Dict or"
+            " Tuple, and these are Sequence",
+        ),
         (
             BOX,
             DICT,
@@ -82,6 +91,12 @@ def test_the_message_says_why_and_names_those_that_fit(
 def test_where_nothing_fits_it_says_so(observations: Space, actions: Space, reason: str) -> None:
     with pytest.raises(UserError, match=f"takes {reason}. No algorithm here takes these"):
         check_fit(entry("algo", "ppo"), "Some-v0", observations, actions)
+
+
+def test_a_part_that_nothing_takes_is_named_with_the_way_out() -> None:
+    inside = spaces.Dict({"robot": DICT, "map": spaces.Graph(BOX, None)})
+    with pytest.raises(UserError, match=r"map, a Graph, are not supported.*env.drop_keys=\[map\]"):
+        check_fit(entry("algo", "ppo"), "Some-v0", inside, BOX)
 
 
 def team(*spaces_of_agents: tuple[Space, Space]) -> list[Agent]:

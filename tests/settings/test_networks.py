@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.networks import MLPSettings, NoNetworkSettings
+from rltrain.settings.networks import MLPNetworkSettings, MLPSettings, NoNetworkSettings
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
@@ -17,7 +17,7 @@ MLP = {
 
 
 def test_mlp_settings_are_built() -> None:
-    assert entry("network", "mlp").settings is MLPSettings
+    assert entry("network", "mlp").settings is MLPNetworkSettings
     assert build(MLPSettings, MLP, "network") == MLPSettings(
         "mlp", (64, 32), "tanh", "orthogonal", False
     )

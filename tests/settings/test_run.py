@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.networks import MLPSettings
+from rltrain.settings.networks import MLPNetworkSettings
 from rltrain.settings.registry import GROUPS
 from rltrain.settings.run import PARTS, build_run
 from rltrain.settings.schema import keys_of
@@ -16,6 +16,19 @@ MLP = {
     "activation": "tanh",
     "initialization": "orthogonal",
     "layer_norm": False,
+    "shared": False,
+    "encoders": {},
+    "pictures": "auto",
+    "channels": "auto",
+    "picture_size": 64,
+    "cnn_width": 1,
+    "cnn_depth": 2,
+    "cnn_activation": "relu",
+    "cnn_initialization": "orthogonal",
+    "cnn_layer_norm": False,
+    "text": "characters",
+    "text_size": 32,
+    "word_buckets": 1024,
 }
 SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
 NONE = {"name": "none"}
@@ -49,6 +62,7 @@ def values(**changes: Any) -> dict[str, Any]:
             "kwargs": {},
             "num_envs": 2,
             "max_episode_steps": None,
+            "drop_keys": [],
             "batched": True,
         },
         "eval": {
@@ -88,7 +102,7 @@ def test_a_whole_configuration_is_built() -> None:
     run = build_run(values())
     assert run.total_timesteps == 1_000_000
     assert run.algo.n_steps == 8
-    assert run.network == MLPSettings("mlp", (8,), "tanh", "orthogonal", False)
+    assert run.network == MLPNetworkSettings(**MLP | {"hidden_sizes": (8,)})
     assert run.env.id == "CartPole-v1"
     assert run.num_threads == "auto"
     assert run.plugins == ()

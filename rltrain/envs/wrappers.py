@@ -1,0 +1,69 @@
+"""Wrappers around single environments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+
+from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.layout import Path
+
+Env = gym.Env[Any, Any]
+
+
+class DropKeys(gym.ObservationWrapper[Any, Any, Any]):
+    """Leaves parts out of Dict observations: `a`, or `a.b` of a Dict inside.
+
+    Raises:
+        UserError: there is no such part, or nothing is left.
+    """
+
+    def __init__(self, env: Env, names: tuple[str, ...]) -> None:
+        super().__init__(env)
+        known = [".".join(map(str, path)) for path in _keys(env.observation_space)]
+        for name in names:
+            if name not in known:
+                near = did_you_mean(name, known)
+                what = "" if known else f" They are {type(env.observation_space).__name__}."
+                raise UserError(
+                    f"env.drop_keys: observations have no part called {name}.{near}{what}"
+                )
+        self._dropped = frozenset(names)
+        space = env.observation_space
+        assert isinstance(space, spaces.Dict)
+        kept = self._space(space, "")
+        if kept is None:
+            raise UserError("env.drop_keys: nothing is left of the observations.")
+        self.observation_space = kept
+
+    def observation(self, observation: Any) -> Any:
+        return self._pick(observation, "")
+
+    def _space(self, space: spaces.Dict, prefix: str) -> spaces.Dict | None:
+        kept: dict[str, gym.Space[Any]] = {}
+        for key, part in space.spaces.items():
+            if prefix + key in self._dropped:
+                continue
+            inner = self._space(part, f"{prefix}{key}.") if isinstance(part, spaces.Dict) else part
+            if inner is not None:
+                kept[key] = inner
+        return spaces.Dict(kept) if kept else None
+
+    def _pick(self, observation: Any, prefix: str) -> dict[str, Any]:
+        return {
+            key: self._pick(part, f"{prefix}{key}.") if isinstance(part, dict) else part
+            for key, part in observation.items()
+            if prefix + key not in self._dropped
+        }
+
+
+def _keys(space: gym.Space[Any], path: Path = ()) -> list[Path]:
+    """The ways to everything inside of a Dict, Dicts inside too."""
+    if not isinstance(space, spaces.Dict):
+        return []
+    ways: list[Path] = []
+    for key, part in space.spaces.items():
+        ways += [(*path, key), *_keys(part, (*path, key))]
+    return ways

@@ -1,0 +1,82 @@
+"""Encoders of texts.
+
+Legend: N texts, L codes of each (0 behind its end), E numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rltrain.core.layout import Leaf
+from rltrain.networks.layers import ACTIVATIONS, initialized
+from rltrain.settings.networks import EncoderSettings
+
+_BASE, _PRIME = 1_000_003, 2**31 - 1
+
+
+class Text(nn.Module):
+    """Codes of characters `[N, L]` to features `[N, 2E]`, whatever stands behind their end.
+
+    Characters or words are embedded and seen with both neighbours; of what that gives, the
+    mean and the maximum over the text's length are taken.
+    """
+
+    def __init__(self, settings: EncoderSettings, leaf: Leaf, words: bool) -> None:
+        super().__init__()
+        self.tokens = Words(leaf.alphabet, leaf.shape[0], settings.word_buckets) if words else None
+        count = settings.word_buckets if words else len(leaf.alphabet)
+        self.embedding = nn.Embedding(count + 1, settings.text_size, padding_idx=0)
+        layer = nn.Conv1d(settings.text_size, settings.text_size, 3, padding=1)
+        self.neighbours = initialized(layer, settings.cnn_initialization)
+        self.activation = ACTIVATIONS[settings.cnn_activation]()
+        self.out_features = 2 * settings.text_size
+
+    def forward(self, codes: Tensor) -> Tensor:
+        tokens = codes.long() if self.tokens is None else self.tokens(codes)
+        embedded = self.embedding(tokens).transpose(1, 2)  # [N, E, L]
+        x = self.activation(self.neighbours(embedded))
+        return pooled(x, (tokens != 0).unsqueeze(1))
+
+
+def pooled(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean and maximum `[N, 2E]` of `x` `[N, E, L]` where `mask` `[N, 1, L]` is set; 0 of none."""
+    mean = (x * mask).sum(-1) / mask.sum(-1).clamp(min=1)
+    highest = x.masked_fill(~mask, -torch.inf).amax(-1)
+    return torch.cat([mean, highest.masked_fill(~mask.any(-1), 0)], -1)
+
+
+class Words(nn.Module):
+    """Codes of characters `[N, L]` to numbers of words `[N, (L + 1) / 2]`, 0 behind the last.
+
+    A word is a run of letters and digits, whatever their case; its number is its hash in
+    1 … `buckets`, the same in every process and for every alphabet.
+    """
+
+    value: Tensor
+    power: Tensor
+
+    def __init__(self, alphabet: str, length: int, buckets: int) -> None:
+        super().__init__()
+        self.buckets = buckets
+        values = [0, *(ord(c.lower()[0]) if c.isalnum() else 0 for c in alphabet)]
+        powers = [1]
+        for _ in range(length):
+            powers.append(powers[-1] * _BASE % _PRIME)
+        self.register_buffer("value", torch.tensor(values), persistent=False)
+        self.register_buffer("power", torch.tensor(powers), persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        value = self.value[codes.long()]
+        inside = value > 0
+        before = torch.zeros_like(inside)
+        before[:, 1:] = inside[:, :-1]
+        start = inside & ~before
+        at = torch.arange(codes.shape[1], device=codes.device)
+        began = torch.where(start, at, 0).cummax(1).values
+        word = (start.cumsum(1) - 1).clamp(min=0)
+        part = torch.where(inside, value * self.power[at - began], 0)  # below 2⁵²
+        slots = (codes.shape[1] + 1) // 2
+        sums = part.new_zeros(len(codes), slots).scatter_add_(1, word, part)
+        present = torch.arange(slots, device=codes.device) < start.sum(1, keepdim=True)
+        return torch.where(present, 1 + sums % _PRIME % self.buckets, 0)

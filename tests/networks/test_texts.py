@@ -1,0 +1,84 @@
+"""Texts: what stands behind their end is never seen, words are told by their hash."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from gymnasium import spaces
+
+from rltrain.core.layout import layout_of
+from rltrain.envs.packing import Packer
+from rltrain.networks.texts import Text, Words, pooled
+from tests.networks.settings import encoding
+
+LETTERS = "ABCabcdefghijklmnopqrstuvwxyz ,0123456789"
+
+
+def codes(*texts: str, length: int = 24) -> torch.Tensor:
+    pack = Packer(layout_of(spaces.Text(length, min_length=0, charset=LETTERS)))
+    return torch.stack([torch.from_numpy(pack(text).copy()) for text in texts])
+
+
+def encoder(words: bool, length: int = 24) -> Text:
+    torch.manual_seed(0)
+    leaf = layout_of(spaces.Text(length, min_length=0, charset=LETTERS)).leaves[0]
+    return Text(encoding(), leaf, words)
+
+
+def test_mean_and_maximum_are_over_the_length_alone() -> None:
+    x = torch.tensor([[[1.0, -3.0, 9.0]], [[-1.0, -2.0, 9.0]], [[5.0, 5.0, 5.0]]])  # [N, 1, L]
+    mask = torch.tensor([[[1, 1, 0]], [[1, 0, 0]], [[0, 0, 0]]]).bool()
+    assert pooled(x, mask).tolist() == [[-1, 1], [-1, -1], [0, 0]]
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_room_behind_the_end_makes_no_difference(words: bool) -> None:
+    short, long = encoder(words, 12), encoder(words, 24)
+    long.load_state_dict(short.state_dict())
+    x = ("go left", "a", "")
+    torch.testing.assert_close(short(codes(*x, length=12)), long(codes(*x, length=24)))
+    assert short(codes(*x, length=12)).shape == (3, 64)
+    assert not short(codes("", length=12)).any()
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_texts_are_told_apart_and_their_order_too(words: bool) -> None:
+    with torch.no_grad():
+        found = encoder(words)(codes("go left now", "go right now", "now left go"))
+    assert not torch.allclose(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+
+
+def test_a_word_has_one_number_wherever_it_stands_and_whatever_its_case() -> None:
+    words = Words("".join(sorted(LETTERS)), 24, 1_000_000)
+    one = words(codes("go left, go", " left  go", "ABC abc", "a1 1a"))
+    assert one.shape == (4, 12)
+    go, left = one[0, 0].item(), one[0, 1].item()
+    assert go != left
+    assert one[0].tolist() == [go, left, go, *[0] * 9]
+    assert one[1].tolist() == [left, go, *[0] * 10]
+    assert one[2, 0] == one[2, 1]
+    assert one[3, 0] != one[3, 1]
+    assert not one[2:, 2:].any()
+
+
+def test_the_hash_by_hand_and_for_any_alphabet() -> None:
+    words = Words("".join(sorted(LETTERS)), 24, 1000)
+    # "ab": 97 + 98 · 1,000,003 = 98,000,391; below 2³¹ − 1, so mod 1000 it is 391
+    assert words(codes("ab"))[0, 0] == 1 + 391
+    other = Words("ab", 24, 1000)
+    assert other(torch.tensor([[1, 2, 0]]))[0, 0] == 1 + 391
+
+
+def test_numbers_are_within_the_buckets() -> None:
+    words = Words("".join(sorted(LETTERS)), 24, 3)
+    found = words(codes("a b c d e f g h i j k l"))
+    assert set(found.unique().tolist()) <= {1, 2, 3}
+
+
+def test_a_text_of_many_codes_too() -> None:
+    alphabet = "".join(map(chr, range(32, 400)))
+    layout = layout_of(spaces.Text(6, charset=alphabet))
+    row = torch.from_numpy(Packer(layout)("aĀb"))[None]
+    assert row.dtype == torch.int32
+    assert Text(encoding(), layout.leaves[0], words=False)(row).shape == (1, 64)

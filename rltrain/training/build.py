@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,15 @@ from rltrain.envs.team import Team
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
+from rltrain.memory.dataset import Dataset, read
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.performance import Performance
+
+logger = logging.getLogger("rltrain")
 
 # Below this many parameters of a body: one thread, NumPy, the CPU. One thread beat two by a
 # fifth for 64-64, and NumPy beat torch up to 512-512 (270,000); where a GPU begins to pay
@@ -105,9 +109,11 @@ def build_algorithm(
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
     recurrent = registry.entry("network", run.network.name).recurrent
-    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent)
+    frozen = bool(run.init_freeze)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent, frozen)
     if kernels == "numpy":
         spare_dynamo()
+    dataset = _dataset(run, envs)
     seed_everything(run.seed)
     parts = Parts(
         observation_space=envs.observation_space,
@@ -118,16 +124,34 @@ def build_algorithm(
         network=network,
         optimizer=functools.partial(_optimizer, run),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
+        dataset=dataset,
+        dataset_share=run.dataset_share,
         kernels=kernels,
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
         agents=envs.agents,
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    if dataset is not None:  # of replay a part, and of cloning all that there is to see
+        policy: Any = algorithm.policy
+        policy.inputs.observe(dataset.obs)
     if run.intrinsic.name == "none":
         return algorithm
     reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
     return Curious(algorithm, reward)
+
+
+def without_data(run: RunSettings) -> RunSettings:
+    """The settings of one that acts and does not learn."""
+    return replace(run, dataset=None)
+
+
+def _dataset(run: RunSettings, envs: VectorEnv | Spaces) -> Dataset | None:
+    if run.dataset is None:
+        return None
+    dataset = read(run.dataset, envs.observation_space, envs.action_space)
+    logger.info("dataset: %d episodes, %d steps", len(dataset.ends), len(dataset))
+    return dataset
 
 
 def network_size(run: RunSettings, observation_space: Space) -> int:
@@ -204,13 +228,20 @@ def choose_kernels(
     performance: Performance,
     known: bool = True,
     recurrent: bool = False,
+    frozen: bool = False,
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
-    to have them."""
+    to have them.
+
+    NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
+    """
     if recurrent:
         if wanted == "numpy":
             raise UserError("kernels=numpy: there are none for recurrent networks.")
         performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+        return "torch"
+    if wanted == "auto" and frozen:
+        performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
         return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL

@@ -22,6 +22,7 @@ from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
+from rltrain.memory.dataset import Dataset
 from rltrain.networks.recurrent import Stateless
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
@@ -47,6 +48,8 @@ class Parts:
     network: Callable[..., nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     exploration: Exploration
+    dataset: Dataset | None = None  # to learn from
+    dataset_share: float = 0.5  # of each minibatch, where there is replay beside it
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
@@ -95,10 +98,13 @@ class Algorithm(Stateful, ABC):
     horizon: int
 
     @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [o for o in vars(self).values() if isinstance(o, torch.optim.Optimizer)]
+
+    @property
     def num_parameters(self) -> int:
         """How many numbers the optimisers move; 0 where there is none."""
-        optimizers = [o for o in vars(self).values() if isinstance(o, torch.optim.Optimizer)]
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         return sum(p.numel() for group in groups for p in group["params"])
 
     @abstractmethod
@@ -111,6 +117,9 @@ class Algorithm(Stateful, ABC):
         Raises:
             TrainingError: a loss or a gradient is no number; nothing was changed by it.
         """
+
+    def reset_targets(self) -> None:
+        """Makes target networks, where there are any, what their networks are."""
 
     def end_episodes(self) -> None:
         """Called when the environments are restarted in mid-episode."""
@@ -138,15 +147,18 @@ def descend(
 ) -> None:
     """One optimiser step down `loss` on the parameters of `module`, and of it alone.
 
-    What else the loss goes through is given no gradient, and costs none.
+    What else the loss goes through is given no gradient, and costs none; where all parameters
+    are frozen, nothing is done.
 
     Raises:
         TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
     """
     if not math.isfinite(loss.item()):
         raise TrainingError(f"{name} is {loss.item()}; the update was not applied.")
-    optimizer.zero_grad()
     own = [p for p in module.parameters() if p.requires_grad]
+    if not own:
+        return
+    optimizer.zero_grad()
     loss.backward(inputs=own)  # type: ignore[no-untyped-call] # torch has no type for it
     norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
     if not math.isfinite(norm.item()):

@@ -16,6 +16,7 @@ from rltrain.envs import atari, ids, zoo
 from rltrain.envs.team import Team
 from rltrain.envs.wrappers import DropKeys, FrameStack
 from rltrain.settings import registry
+from rltrain.settings.augments import check_observations
 from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
@@ -158,6 +159,7 @@ def check_env(run: RunSettings) -> None:
             return
         check_fit(algo, run.env.id, env.observation_space, env.action_space)
         layout = layout_of(env.observation_space)
+        check_observations(run.augment.name, run.network, layout)
         if not layout.flat or getattr(run.network, "encoders", None):
             choose_encoders(run.network, layout)
     finally:

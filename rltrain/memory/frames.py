@@ -45,9 +45,12 @@ class Frames:
         self._pending: Rows = np.zeros((num_envs, *self._shape), self._dtype)  # newest successors
 
     def write(self, step: Transition) -> None:
-        """Takes B rows."""
+        """Takes B rows: of the same environments each time, of which all took a step."""
         if not self.num_envs:
             self._allocate(len(step.reward))
+        first = step.obs[self._next_begins]
+        if len(step.obs) != self.num_envs or (first != first[:, -1:]).any():
+            raise ValueError("an episode of stacks begins with one observation, repeated")
         number = np.arange(self.count, self.count + self.num_envs)
         place = number % self._length
         self.newest[place] = step.obs[:, -1]

@@ -18,7 +18,16 @@ from rltrain.settings.registry import Entry
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
 
-LISTS = ("algos", "envs", "explorations", "intrinsics", "networks", "optimizers", "tuned")
+LISTS = (
+    "algos",
+    "augments",
+    "envs",
+    "explorations",
+    "intrinsics",
+    "networks",
+    "optimizers",
+    "tuned",
+)
 
 
 def show_list(arguments: list[str]) -> int:

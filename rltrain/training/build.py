@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import random
@@ -18,11 +19,12 @@ from torch import nn
 
 from rltrain import fast
 from rltrain.algos.base import Algorithm, Parts
+from rltrain.augment.base import Augmentation
 from rltrain.core.errors import UserError
 from rltrain.core.layout import Layout, layout_of
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores
-from rltrain.core.seeding import global_state, seed_everything, set_global_state
+from rltrain.core.seeding import generator, global_state, seed_everything, set_global_state
 from rltrain.core.spaces import Agent
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
@@ -30,12 +32,15 @@ from rltrain.envs.team import Team
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
+from rltrain.memory.dataset import Dataset, read
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.performance import Performance
+
+logger = logging.getLogger("rltrain")
 
 # Below this many parameters of a body: one thread, NumPy, the CPU. One thread beat two by a
 # fifth for 64-64, and NumPy beat torch up to 512-512 (270,000); where a GPU begins to pay
@@ -101,14 +106,18 @@ def build_algorithm(
 ) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
-    network = functools.partial(_network, run)
+    augmentation = _augmentation(run)
+    network = functools.partial(_network, run, augmentation=augmentation)
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
     recurrent = registry.entry("network", run.network.name).recurrent
-    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent)
+    frozen = bool(run.init_freeze)
+    wanted = _torch_where_augmented(run)
+    kernels = choose_kernels(wanted, device, parameters, performance, known, recurrent, frozen)
     if kernels == "numpy":
         spare_dynamo()
+    dataset = _dataset(run, envs)
     seed_everything(run.seed)
     parts = Parts(
         observation_space=envs.observation_space,
@@ -119,16 +128,39 @@ def build_algorithm(
         network=network,
         optimizer=functools.partial(_optimizer, run),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
+        dataset=dataset,
+        dataset_share=run.dataset_share,
         kernels=kernels,
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
         agents=envs.agents,
     )
-    algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    made: Any = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    if augmentation is not None:
+        augmentation.watch(made.learner)
+        made.augmentation = augmentation
+        made._state = (*made._state, "augmentation")
+    algorithm: Algorithm = made
+    if dataset is not None:  # of replay a part, and of cloning all that there is to see
+        policy: Any = algorithm.policy
+        policy.inputs.observe(dataset.obs)
     if run.intrinsic.name == "none":
         return algorithm
     reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
     return Curious(algorithm, reward)
+
+
+def without_data(run: RunSettings) -> RunSettings:
+    """The settings of one that acts and does not learn."""
+    return replace(run, dataset=None)
+
+
+def _dataset(run: RunSettings, envs: VectorEnv | Spaces) -> Dataset | None:
+    if run.dataset is None:
+        return None
+    dataset = read(run.dataset, envs.observation_space, envs.action_space)
+    logger.info("dataset: %d episodes, %d steps", len(dataset.ends), len(dataset))
+    return dataset
 
 
 def network_size(run: RunSettings, observation_space: Space) -> int:
@@ -158,11 +190,35 @@ def _network(
     layout: Layout,
     beside: int = 0,
     body: Callable[[int], nn.Module] | None = None,
+    augmentation: Augmentation | None = None,
 ) -> nn.Module:
     if body is None:
         cls = registry.entry("network", run.network.name).load()
         body = functools.partial(cls, run.network)
-    return with_encoder(run.network, layout, body, beside)
+    network = with_encoder(run.network, layout, body, beside)
+    if augmentation is not None:
+        augmentation.attach(network, layout)
+    return network
+
+
+def _torch_where_augmented(run: RunSettings) -> str:
+    """The kernels that are wanted: augmentations change what torch's networks see."""
+    if run.augment.name == "none":
+        return run.kernels
+    if run.kernels == "numpy":
+        raise UserError(
+            f"kernels=numpy: augment={run.augment.name} needs torch's. Set kernels=auto."
+        )
+    return "torch"
+
+
+def _augmentation(run: RunSettings) -> Augmentation | None:
+    """What changes samples, with a stream of chance of its own; None where nothing does."""
+    if run.augment.name == "none":
+        return None
+    cls = registry.entry("augment", run.augment.name).load()
+    made: Augmentation = cls(run.augment, generator(run.seed, "augmentation"))
+    return made
 
 
 def _optimizer(
@@ -205,13 +261,20 @@ def choose_kernels(
     performance: Performance,
     known: bool = True,
     recurrent: bool = False,
+    frozen: bool = False,
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
-    to have them."""
+    to have them.
+
+    NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
+    """
     if recurrent:
         if wanted == "numpy":
             raise UserError("kernels=numpy: there are none for recurrent networks.")
         performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+        return "torch"
+    if wanted == "auto" and frozen:
+        performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
         return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL

@@ -159,3 +159,11 @@ def test_a_million_frames_of_atari_fit_in_8_gb(monkeypatch: pytest.MonkeyPatch) 
     rest = sum(column.nbytes for column in memory.columns.values())
     flags = 2 * 10**6
     assert memory.frames.nbytes_of_one * 10**6 + rest + flags < 8e9
+
+
+def test_an_episode_that_begins_with_more_than_one_observation_is_refused() -> None:
+    memory = ReplayBuffer(10, STACK, ACTIONS)
+    steps = list(stream(2, 3))
+    middle = next(s for s in steps if (s.obs[0] != s.obs[0, -1:]).any())
+    with pytest.raises(ValueError, match="one observation, repeated"):
+        memory.add(middle)

@@ -130,6 +130,10 @@ class AtariGame(gym.Wrapper[Any, Any, Any, Any]):
         self.lives = lives
         return self._seen(frames), reward, terminated, truncated, {"lives": lives}
 
+    def close(self) -> None:
+        super().close()
+        vars(self.unwrapped).pop("ale", None)  # its library complains of emulators that are left
+
     def _act(self, action: int) -> tuple[float, bool, list[Frame]]:
         """Holds an action: its score, whether the game is over, and the last two screens."""
         ale: Any = self.unwrapped.ale  # type: ignore[attr-defined] # of AtariEnv

@@ -208,3 +208,10 @@ def test_arguments_of_the_constructor() -> None:
     plain = arguments(Steps(grey=True), {"mode": 1}, None)
     assert plain == {"mode": 1, "frameskip": 1, "obs_type": "grayscale"}
     assert arguments(Steps(), {}, 0.0)["repeat_action_probability"] == 0.0
+
+
+def test_a_closed_game_leaves_no_emulator() -> None:
+    env = game()
+    env.reset(seed=0)
+    env.close()
+    assert not hasattr(env.unwrapped, "ale")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, Parts, Policy, PolicyState, descend
+from rltrain.algos.base import Algorithm, LearningRate, Parts, Policy, PolicyState, descend
 from rltrain.algos.samples import order_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
@@ -128,6 +128,7 @@ class OnPolicy(Algorithm):
     def __init__(self, settings: OnPolicySettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = settings.n_steps
+        self.rate = LearningRate(settings, parts)
         self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
         self.order = order_of(self.policy.networks, self.policy.inputs)
         self.memory = Rollout(

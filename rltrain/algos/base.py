@@ -22,6 +22,7 @@ from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
+from rltrain.functional.schedules import scheduled, warmed
 from rltrain.networks.recurrent import Stateless
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
@@ -51,6 +52,7 @@ class Parts:
     shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
     agents: tuple[Agent, ...] = ()  # none where there is but one
+    warmup: float = 0.0  # share of training over which learning rates rise
 
 
 class Memory(Protocol):
@@ -124,9 +126,31 @@ def means(history: list[Any]) -> list[Any]:
     return [np.asarray(mean) for mean in np.mean(history, 0)]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+class LearningRate:
+    """The rate of an algorithm's optimisers: it rises while they warm up, and has a schedule."""
+
+    def __init__(self, settings: Any, parts: Parts) -> None:
+        self.value, self.schedule = settings.learning_rate, settings.learning_rate_schedule
+        self.warmup = parts.warmup
+
+    def set(
+        self,
+        progress: Progress,
+        *optimizers: torch.optim.Optimizer | None,
+        at: float | None = None,
+    ) -> float:
+        """Sets the rate of this moment and returns it.
+
+        `at` is the fraction of training that the schedule goes by, if it is not that of now.
+        The warm-up always goes by now: the first update has a rate above 0.
+        """
+        fraction = progress.fraction
+        rate = scheduled(self.value, self.schedule, fraction if at is None else at)
+        rate = warmed(rate, self.warmup, fraction)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups if optimizer is not None else ():
+                group["lr"] = rate
+        return rate
 
 
 def descend(

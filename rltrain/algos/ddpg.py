@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, Metrics, Parts, descend, follow, means, set_learning_rate
+from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, descend, follow, means
 from rltrain.algos.td3 import DeterministicPolicy
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.critics import Critics
@@ -106,6 +105,7 @@ class DDPG(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critic = Critics(parts.network, layout, 1, 1, actions).to(parts.device)
@@ -140,9 +140,7 @@ class DDPG(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return metrics
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.actor_optimizer, rate)
-        set_learning_rate(self.critic_optimizer, rate)
+        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
         if history:

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
     descend,
     means,
-    set_learning_rate,
 )
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator
@@ -33,7 +33,7 @@ from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.exploration.discrete import Noisy
 from rltrain.functional import distributional
-from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.schedules import linear
 from rltrain.functional.td import action_values, huber_losses
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
@@ -241,6 +241,7 @@ class DQN(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
@@ -271,8 +272,7 @@ class DQN(Algorithm):
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval
             self.learner.update_target()
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer)
         if isinstance(memory, PrioritizedReplay):
             memory.beta = linear(s.priority_beta, 1.0, progress.fraction)
             metrics["train/priority_beta"] = memory.beta

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rltrain import fast
 from rltrain.algos.actor_critic import OnPolicy, named
-from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
+from rltrain.algos.base import Metrics, Parts, descend, means
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
@@ -113,9 +113,8 @@ class PPO(OnPolicy):
 
     def update(self, progress: Progress) -> Metrics:
         s, fraction = self.settings, self.begun_at(progress)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
         explored = self.exploration.advance(fraction)
         self.learner.ent_coef = self.exploration.ent_coef
 

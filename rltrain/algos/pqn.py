@@ -17,20 +17,19 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
     descend,
     means,
-    set_learning_rate,
 )
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.policy_losses import value_loss
 from rltrain.functional.returns import lambda_returns
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import action_values
 from rltrain.memory.rollout import Rollout
 from rltrain.networks.inputs import Inputs
@@ -102,6 +101,7 @@ class PQN(Algorithm):
     def __init__(self, settings: PQNSettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = settings.n_steps
+        self.rate = LearningRate(settings, parts)
         self.policy: PQNPolicy = PQNPolicy(settings, parts)
         self.memory: Rollout = Rollout(
             settings.n_steps,
@@ -120,8 +120,7 @@ class PQN(Algorithm):
         s, rollout, inputs = self.settings, self.memory, self.policy.inputs
         # Of the rollout's start: at its end the last update of a run would have a rate of 0.
         fraction = progress.fraction_at(progress.steps - rollout.reward.size)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
 
         obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
         x = inputs.array(obs)  # [T · B, D]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
@@ -30,14 +31,12 @@ from rltrain.algos.base import (
     descend,
     follow,
     means,
-    set_learning_rate,
 )
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.distributions import squashed_gaussian
 from rltrain.functional.exploration import boltzmann
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
@@ -237,6 +236,7 @@ class SAC(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: SACPolicy = SACPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.num_actions
         discrete = self.policy.discrete
@@ -283,10 +283,8 @@ class SAC(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return {}
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        for optimizer in (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer):
-            if optimizer is not None:
-                set_learning_rate(optimizer, rate)
+        optimizers = (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer)
+        rate = self.rate.set(progress, *optimizers)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
         metrics: dict[str, Any] = {}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
@@ -26,11 +27,9 @@ from rltrain.algos.base import (
     descend,
     follow,
     means,
-    set_learning_rate,
 )
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
@@ -175,6 +174,7 @@ class TD3(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critics = Critics(parts.network, layout, 1, 2, actions).to(parts.device)
@@ -211,9 +211,7 @@ class TD3(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return metrics
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.actor_optimizer, rate)
-        set_learning_rate(self.critic_optimizer, rate)
+        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
         self.learner.begin()
         evaluated, improved = [], []
         for _ in range(due * s.gradient_steps):

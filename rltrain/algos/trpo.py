@@ -20,14 +20,13 @@ import torch
 from torch import Tensor
 
 from rltrain.algos.actor_critic import OnPolicy
-from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
+from rltrain.algos.base import Metrics, Parts, descend, means
 from rltrain.core.errors import TrainingError
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
 from rltrain.functional.conjugate_gradient import conjugate_gradient
 from rltrain.functional.returns import explained_variance
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.statistics import standardized
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.settings.algos import TRPOSettings
@@ -129,8 +128,7 @@ class TRPO(OnPolicy):
 
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, self.begun_at(progress))
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=self.begun_at(progress))
 
         advantage, returns, values = self.advantages()
         if s.normalize_advantage:

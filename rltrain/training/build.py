@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from rltrain.intrinsic.curious import Curious
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
 from rltrain.settings import registry
+from rltrain.settings.optimizers import OptimizerSettings
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.performance import Performance
@@ -122,6 +123,7 @@ def build_algorithm(
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
         agents=envs.agents,
+        warmup=getattr(run.optimizer, "warmup", 0.0),
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     if run.intrinsic.name == "none":
@@ -168,7 +170,8 @@ def _optimizer(
     run: RunSettings, parameters: Iterable[nn.Parameter], learning_rate: float
 ) -> torch.optim.Optimizer:
     cls = registry.entry("optimizer", run.optimizer.name).load()
-    kwargs = {k: v for k, v in asdict(run.optimizer).items() if k != "name"}
+    common = [field.name for field in fields(OptimizerSettings)]
+    kwargs = {k: v for k, v in asdict(run.optimizer).items() if k not in common}
     if "fused" in cls.__init__.__annotations__:
         kwargs["fused"] = True  # one call for all parameters
     optimizer: torch.optim.Optimizer = cls(parameters, lr=learning_rate, **kwargs)

@@ -5,7 +5,6 @@ Legend: B environments.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from gymnasium import Space
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rltrain.core.errors import TrainingError
 from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
@@ -151,42 +149,6 @@ class LearningRate:
             for group in optimizer.param_groups if optimizer is not None else ():
                 group["lr"] = rate
         return rate
-
-
-def descend(
-    loss: Tensor,
-    name: str,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    max_grad_norm: float = math.inf,
-) -> None:
-    """One optimiser step down `loss` on the parameters of `module`, and of it alone.
-
-    What else the loss goes through is given no gradient, and costs none.
-
-    Raises:
-        TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
-    """
-    if not math.isfinite(loss.item()):
-        raise TrainingError(f"{name} is {loss.item()}; the update was not applied.")
-    optimizer.zero_grad()
-    own = [p for p in module.parameters() if p.requires_grad]
-    loss.backward(inputs=own)  # type: ignore[no-untyped-call] # torch has no type for it
-    norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
-    if not math.isfinite(norm.item()):
-        bad = next(
-            (n for n, p in module.named_parameters() if p.grad is not None and not _finite(p.grad)),
-            "all parameters together",
-        )
-        raise TrainingError(
-            f"the gradient of {bad} is no number, though {name} is {loss.item():.4g};"
-            " the update was not applied."
-        )
-    optimizer.step()
-
-
-def _finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
 
 
 @torch.no_grad()

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, descend, follow, means
+from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, follow, means
+from rltrain.algos.descent import descend
 from rltrain.algos.td3 import DeterministicPolicy
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
@@ -58,14 +59,16 @@ class DDPGLearner:
         Raises:
             TrainingError: a loss or a gradient is no number; it moved nothing.
         """
-        batch = [torch.from_numpy(c).to(self.device) for c in columns]
-        critic_loss, value = self.critic_loss(*batch)
-        descend(critic_loss, "train/critic_loss", self.critic, self.critic_optimizer)
-        actor_loss = self.actor_loss(batch[0])
-        descend(actor_loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        batch = tuple(torch.from_numpy(c).to(self.device) for c in columns)
+        critic_loss, value = descend(
+            self.critic_loss, batch, "train/critic_loss", self.critic, self.critic_optimizer
+        )
+        (actor_loss,) = descend(
+            self.actor_loss, batch[:1], "train/actor_loss", self.actor, self.actor_optimizer
+        )
         slow, moving = (self.target, self.target_actor), (self.critic, self.actor)
         follow(slow, moving, self.settings.tau)
-        return critic_loss.detach(), actor_loss.detach(), value.detach()
+        return critic_loss, actor_loss, value
 
     def critic_loss(
         self, x: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, successor: Tensor
@@ -77,9 +80,9 @@ class DDPGLearner:
         values = self.critic(x, action)
         return squared_error(values, target), values.mean()
 
-    def actor_loss(self, x: Tensor) -> Tensor:
+    def actor_loss(self, x: Tensor) -> tuple[Tensor]:
         """−E[Q(s, π(s))], whose gradient is the policy gradient of eq. 6."""
-        return -self.critic.first(x, self.actor(x).tanh()).mean()
+        return (-self.critic.first(x, self.actor(x).tanh()).mean(),)
 
 
 class DDPG(Algorithm):

@@ -24,9 +24,9 @@ from rltrain.algos.base import (
     Parts,
     Policy,
     PolicyState,
-    descend,
     means,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
@@ -120,15 +120,20 @@ class DQNLearner:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         discounts = (self.settings.gamma if discount is None else discount) * (1 - terminated)
-        columns = (x, action, reward, discounts, successor)
-        losses, value, error = self.losses(*map(self._tensor, columns))
-        loss = (losses if weight is None else self._tensor(weight) * losses).mean()
-        descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
-        errors = None if weight is None else error.detach().cpu().numpy()
-        return loss.detach(), value.detach().mean(), errors
+        columns = tuple(map(self._tensor, (x, action, reward, discounts, successor, weight)))
+        limit = self.settings.max_grad_norm
+        loss, value, error = descend(
+            self._terms, columns, "train/loss", self.network, self.optimizer, limit
+        )
+        return loss, value, None if weight is None else error.cpu().numpy()
 
-    def _tensor(self, rows: Rows) -> Any:
-        return as_tensors(rows, self.device)
+    def _tensor(self, rows: Rows | None) -> Any:
+        return None if rows is None else as_tensors(rows, self.device)
+
+    def _terms(self, *columns: Any) -> tuple[Tensor, ...]:
+        *transitions, weight = columns
+        losses, value, error = self.losses(*transitions)
+        return (losses if weight is None else weight * losses).mean(), value.mean(), error
 
     def losses(
         self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor

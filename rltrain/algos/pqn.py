@@ -22,9 +22,9 @@ from rltrain.algos.base import (
     Parts,
     Policy,
     PolicyState,
-    descend,
     means,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
@@ -76,18 +76,19 @@ class PQNLearner:
         """Takes the samples of an update: observations `[N, D]`, actions and λ-returns `[N]`."""
         self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
 
-    def step(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def step(self, rows: Rows) -> tuple[Tensor, ...]:
         """One step down ½ E[(Q(s, a) − G^λ)²] of the samples `rows`; it, and the mean Q(s, a).
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         index = torch.from_numpy(rows).to(self.device)
-        x, action, target = (column[index] for column in self._columns)
+        columns, limit = tuple(c[index] for c in self._columns), self.settings.max_grad_norm
+        return descend(self._terms, columns, "train/loss", self.network, self.optimizer, limit)
+
+    def _terms(self, x: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         value = action_values(self.network(x), action)
-        loss = 0.5 * value_loss(value, target)
-        descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
-        return loss.detach(), value.detach().mean()
+        return 0.5 * value_loss(value, target), value.mean()
 
 
 class PQN(Algorithm):

@@ -24,10 +24,10 @@ from rltrain.algos.base import (
     Parts,
     Policy,
     PolicyState,
-    descend,
     follow,
     means,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.td import one_step_target, squared_error
@@ -99,16 +99,15 @@ class TD3Learner:
     def begin(self) -> None:
         """Nothing to do: torch's optimisers hold their own state."""
 
-    def evaluate(self, *columns: Rows) -> tuple[Tensor, Tensor]:
+    def evaluate(self, *columns: Rows) -> tuple[Tensor, ...]:
         """One step of the critics; returns their loss and the mean of Q_1(s, a).
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        batch = [torch.from_numpy(c).to(self.device) for c in columns]
-        loss, value = self.critic_loss(*batch)
-        descend(loss, "train/critic_loss", self.critics, self.critic_optimizer)
-        return loss.detach(), value.detach()
+        batch = tuple(torch.from_numpy(c).to(self.device) for c in columns)
+        optimizer = self.critic_optimizer
+        return descend(self.critic_loss, batch, "train/critic_loss", self.critics, optimizer)
 
     def improve(self, obs: Rows) -> Tensor:
         """One step of the actor on observations `[N, D]`, then of the targets.
@@ -116,11 +115,11 @@ class TD3Learner:
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        loss = self.actor_loss(torch.from_numpy(obs).to(self.device))
-        descend(loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        batch, optimizer = (torch.from_numpy(obs).to(self.device),), self.actor_optimizer
+        (loss,) = descend(self.actor_loss, batch, "train/actor_loss", self.actor, optimizer)
         slow, moving = (self.targets, self.target_actor), (self.critics, self.actor)
         follow(slow, moving, self.settings.tau)
-        return loss.detach()
+        return loss
 
     def critic_loss(
         self,
@@ -144,9 +143,9 @@ class TD3Learner:
         values = self.critics(x, action)
         return squared_error(values, target), values[0].mean()
 
-    def actor_loss(self, x: Tensor) -> Tensor:
+    def actor_loss(self, x: Tensor) -> tuple[Tensor]:
         """−E[Q_1(s, π(s))]: the deterministic policy gradient (Silver et al. 2014)."""
-        return -self.critics.first(x, self.actor(x).tanh()).mean()
+        return (-self.critics.first(x, self.actor(x).tanh()).mean(),)
 
 
 class TD3(Algorithm):

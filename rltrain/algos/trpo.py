@@ -12,7 +12,6 @@ Legend: N samples, P parameters of the policy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor
 
 from rltrain.algos.actor_critic import OnPolicy
-from rltrain.algos.base import Metrics, Parts, descend, means
+from rltrain.algos.base import Metrics, Parts, means
+from rltrain.algos.descent import descend
 from rltrain.core.errors import TrainingError
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
@@ -95,16 +95,18 @@ class CriticLearner:
         """Takes the samples of an update: observations `[N, D]`, value targets `[N]`."""
         self._x, self._target = x, target
 
-    def step(self, rows: Rows) -> tuple[Tensor]:
+    def step(self, rows: Rows) -> tuple[Tensor, ...]:
         """One optimiser step on the samples `rows`; returns the value loss.
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         index = torch.from_numpy(rows).to(self._x.device)
-        loss = losses.value_loss(self.networks.value(self._x[index]), self._target[index])
-        descend(loss, "train/value_loss", self.networks.critic, self.optimizer, math.inf)
-        return (loss.detach(),)
+        columns, critic = (self._x[index], self._target[index]), self.networks.critic
+        return descend(self._terms, columns, "train/value_loss", critic, self.optimizer)
+
+    def _terms(self, x: Tensor, target: Tensor) -> tuple[Tensor]:
+        return (losses.value_loss(self.networks.value(x), target),)
 
 
 class TRPO(OnPolicy):

@@ -142,6 +142,7 @@ def _check_combination(run: RunSettings) -> None:
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"
             f" {' or '.join(entry.explorations)}."
         )
+    _check_noise(run)
     if run.eval.stop_at is not None and not run.eval.every:
         raise UserError(
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."
@@ -150,3 +151,19 @@ def _check_combination(run: RunSettings) -> None:
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
+
+
+def _check_noise(run: RunSettings) -> None:
+    """Noisy layers draw noise in every pass: what passes a sample twice, or half of them."""
+    if run.exploration.name != "noisy":
+        return
+    refused = {
+        "optimizer.accumulation": getattr(run.optimizer, "accumulation", 1) > 1,
+        "network.checkpointing": getattr(run.network, "checkpointing", False),
+    }
+    for name, asked in refused.items():
+        if asked:
+            raise UserError(
+                f"{name} does not fit exploration=noisy: every pass through the network draws"
+                " noise of its own. Set exploration=epsilon_greedy."
+            )

@@ -105,8 +105,7 @@ def build_algorithm(
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
-    recurrent = registry.entry("network", run.network.name).recurrent
-    kernels = choose_kernels(run.kernels, device, parameters, performance, known, recurrent)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, known, _torch_only(run))
     if kernels == "numpy":
         spare_dynamo()
     seed_everything(run.seed)
@@ -174,7 +173,10 @@ def _optimizer(
     kwargs = {k: v for k, v in asdict(run.optimizer).items() if k not in common}
     if "fused" in cls.__init__.__annotations__:
         kwargs["fused"] = True  # one call for all parameters
-    optimizer: torch.optim.Optimizer = cls(parameters, lr=learning_rate, **kwargs)
+    group: dict[str, Any] = {"params": list(parameters)}
+    if run.optimizer.accumulation > 1:
+        group["accumulation"] = run.optimizer.accumulation  # `descend` looks there
+    optimizer: torch.optim.Optimizer = cls([group], lr=learning_rate, **kwargs)
     return optimizer
 
 
@@ -206,14 +208,18 @@ def choose_kernels(
     parameters: int,
     performance: Performance,
     known: bool = True,
-    recurrent: bool = False,
+    torch_only: str = "",
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
-    to have them."""
-    if recurrent:
+    to have them and nothing that is `torch_only` was asked for.
+
+    Raises:
+        UserError: NumPy's were asked for, and cannot be.
+    """
+    if torch_only:
         if wanted == "numpy":
-            raise UserError("kernels=numpy: there are none for recurrent networks.")
-        performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
+            raise UserError(f"kernels=numpy: there are none for {torch_only}. Set kernels=auto.")
+        performance.chose("kernels", "torch", f"{wanted}: there are no others for {torch_only}")
         return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL
@@ -227,6 +233,14 @@ def choose_kernels(
         raise UserError(f"kernels=numpy computes on the CPU, and this run's device is {device}.")
     performance.chose("kernels", wanted, "asked for")
     return wanted
+
+
+def _torch_only(run: RunSettings) -> str:
+    """What of the settings NumPy's kernels do not have; empty where there is nothing."""
+    accumulation = getattr(run.optimizer, "accumulation", 1)
+    if registry.entry("network", run.network.name).recurrent:
+        return "recurrent networks"
+    return f"optimizer.accumulation={accumulation}" if accumulation > 1 else ""
 
 
 def choose_threads(wanted: int | str, parameters: int, performance: Performance) -> int:

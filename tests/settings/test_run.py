@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from rltrain import config
 from rltrain.core.errors import UserError
 from rltrain.settings.networks import MLPNetworkSettings
 from rltrain.settings.registry import GROUPS
@@ -30,7 +31,7 @@ MLP = {
     "text_size": 32,
     "word_buckets": 1024,
 }
-SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
+SGD = {"name": "sgd", "warmup": 0.0, "accumulation": 1, "momentum": 0.0, "weight_decay": 0.0}
 NONE = {"name": "none"}
 EPS = {
     "name": "epsilon_greedy",
@@ -213,3 +214,10 @@ def test_parts_have_no_defaults_and_every_key_is_documented(name: str) -> None:
         assert field.default is dataclasses.MISSING, field.name
         assert field.default_factory is dataclasses.MISSING, field.name
     assert all(len(k.doc) > 5 and k.doc.endswith(".") for k in keys_of(PARTS[name]))
+
+
+@pytest.mark.parametrize("key", ["optimizer.accumulation=2"])
+def test_what_passes_noisy_layers_in_parts_is_refused(key: str) -> None:
+    values = config.compose(["algo=rainbow", "env=CartPole-v1", key])
+    with pytest.raises(UserError, match=f"{key.partition('=')[0]} does not fit exploration=noisy"):
+        build_run(values)

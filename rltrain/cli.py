@@ -33,6 +33,8 @@ Train reinforcement-learning agents from one line.
   rltrain eval latest episodes=100                  play with what was learned
   rltrain eval outputs/RUN checkpoint=best seed=7 env.kwargs.g=5
 
+  rltrain record latest dataset=cartpole/expert-v0 episodes=100    its episodes, as data
+
   rltrain plot outputs/RUN out=curves.png           learning curves as a picture
 
   rltrain list algos|envs|networks|explorations|tuned …     what there is
@@ -81,6 +83,7 @@ def run(arguments: list[str]) -> int:
     """Does what the arguments ask for; returns the exit code."""
     commands: dict[str, Callable[[list[str]], int]] = {
         "eval": _eval,
+        "record": _record,
         "list": _list,
         "describe": _describe,
         "plot": _plot,
@@ -155,6 +158,15 @@ def _eval(arguments: list[str]) -> int:
     return score.evaluate(arguments[0], _pairs(arguments[1:]))
 
 
+def _record(arguments: list[str]) -> int:
+    from rltrain.reports import record
+
+    gc.enable()
+    if not arguments or "=" in arguments[0]:
+        raise UserError("Say which run: rltrain record latest dataset=cartpole/expert-v0")
+    return record.record(arguments[0], _pairs(arguments[1:]))
+
+
 def _list(arguments: list[str]) -> int:
     from rltrain.reports import catalog
 
@@ -175,7 +187,7 @@ def _describe(arguments: list[str]) -> int:
 def _complete_command() -> bool:
     """Completes the commands of ours, which Hydra does not know; whether there was one."""
     line = os.environ.get("COMP_LINE", "").split(" ")[1:]
-    if not line or line[0] not in ("eval", "list", "describe", "plot"):
+    if not line or line[0] not in ("eval", "record", "list", "describe", "plot"):
         return False
     from rltrain.reports import catalog
 
@@ -206,6 +218,7 @@ def _pairs(arguments: list[str]) -> dict[str, Any]:
             "checkpoint",
             "out",
             "column",
+            "dataset",
         )  # paths stand as they are
         pairs[key] = text if literal else config.parse_value(text)
     return pairs

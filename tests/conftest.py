@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from rltrain import config
 from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
+from tests import datasets
 
 torch.set_num_threads(1)
 
@@ -43,12 +44,14 @@ SMALL = {
         "algo.buffer_size=64",
     ],
     "pqn": ["env.num_envs=3", "algo.n_steps=16", "algo.batch_size=16", "algo.n_epochs=2"],
+    "bc": ["algo.batch_size=16", "algo.validation_every=64"],
     "q_learning": ["env.num_envs=2"],
     "sac": ["env=Pendulum-v1", "env.num_envs=2", *_REPLAY],
     "td3": ["env.num_envs=2", *_REPLAY],
     "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
-SMALL |= {"rainbow": SMALL["dqn"], "iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
+SMALL |= {"rainbow": SMALL["dqn"], "rlpd": SMALL["td3"]}
+SMALL |= {"iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
 
 # Rainbow is DQN with everything that DQN can be.
 ALGOS = sorted([*registry.entries("algo"), "rainbow"])
@@ -65,6 +68,8 @@ _CELLS = ["network.hidden_sizes=[8]", "network.state_size=8"]
 _ATTENTION = ["network.width=8", "network.window=4"]
 _MEMORY = ["network.burn_in=3", "network.sequence_length=6"]
 ALONE = [a for a in ALGOS if not algo_entry(a).multi_agent]
+# Those that step environments, and learn from what comes of it.
+STEPPING = [a for a in ALGOS if algo_entry(a).data != "only"]
 
 
 def fitting_env(algo: str) -> str:
@@ -75,6 +80,12 @@ def fitting_env(algo: str) -> str:
     if "Discrete" not in found.actions:
         return "Pendulum-v1"
     return "CartPole-v1" if "Box" in found.observations else "FrozenLake-v1"
+
+
+def data_for(algo: str, env_id: str) -> list[str]:
+    """The override that gives a dataset to what cannot do without one."""
+    needed = algo_entry(algo).data == "only" or algo == "rlpd"
+    return [f"dataset={datasets.random_play(env_id)}"] if needed else []
 
 
 def small(algo: str, *overrides: str) -> list[str]:
@@ -93,6 +104,7 @@ def small(algo: str, *overrides: str) -> list[str]:
         "checkpoint.every=96",
         "sampler=inline",
         *SMALL.get(algo, []),
+        *data_for(algo, fitting_env(algo)),
         *([f"network={network}", *_MEMORY] if network else []),
         *{"": [], "transformer": _ATTENTION}.get(network, _CELLS),
         *overrides,
@@ -110,3 +122,11 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Minari's folder is one of this process of tests, and of those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        yield

@@ -13,7 +13,7 @@ from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
-from tests.conftest import algo_entry, fitting_env
+from tests.conftest import algo_entry, data_for, fitting_env
 
 CONFIGS = config_dir()
 
@@ -26,7 +26,8 @@ def names(group: str) -> list[str]:
 
 @pytest.mark.parametrize("algo", names("algo"))
 def test_every_algorithm_builds_from_its_defaults(compose: Any, algo: str) -> None:
-    run = build_run(compose(f"algo={algo}", f"env={fitting_env(algo)}", "tuned=none"))
+    env = fitting_env(algo)
+    run = build_run(compose(f"algo={algo}", f"env={env}", "tuned=none", *data_for(algo, env)))
     assert run.tuned is None
     build_algorithm(run, build_envs(run))
 

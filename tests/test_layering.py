@@ -74,6 +74,7 @@ def test_only_three_files_know_hydra(path: Path) -> None:
         ["algo=q_learning", "env=CartPole-v1"],
         ["env=CartPole-v1", "-sc", "query=bash"],
         ["eval", "no_such_run"],
+        ["record", "no_such_run", "dataset=cartpole/expert-v0"],
         ["resume=no_such_run"],
     ],
     ids=" ".join,

@@ -14,6 +14,7 @@ import pytest
 import rltrain
 
 README = Path(rltrain.__file__).parents[1] / "README.md"
+DATA = README.parent / "docs" / "data.md"
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the README is no part of the wheel")
 
 TINY = [
@@ -25,12 +26,12 @@ TINY = [
 ]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+def blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def commands() -> list[str]:
-    return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+def commands(page: Path = README) -> list[str]:
+    return [line for block in blocks("sh", page) for line in block.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +68,23 @@ def test_command(folder: Path, command: str) -> None:
         longer = 2000 if "latest" in words[1] else 4000  # in the order of the README
         words = ["rltrain", "resume=outputs/my_run", f"total_timesteps={longer}"]
         words += ["logger.console=off", "eval.episodes=1"]
-    elif words[1] == "eval":
+    elif words[1] in ("eval", "record"):
         words = [w for w in words if not w.startswith("episodes=")] + ["episodes=2"]
     elif "=" in words[1] or words[1] == "-m":
         words += TINY
     done = run(folder, *words)
     assert done.returncode == 0, done.stderr
+
+
+def test_commands_of_learning_from_data(in_tmp: Path) -> None:
+    """In the order of the page: each needs what those before it left."""
+    found = commands(DATA)
+    assert len(found) == 8
+    for command in found:
+        words = shlex.split(command)
+        more = ["algo.gradient_steps=1"] if "algo=rlpd" in words else []
+        done = run(in_tmp, *words, *(more + TINY if words[1] != "record" else []))
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def test_tensorboard_reads_the_runs(folder: Path) -> None:
@@ -104,6 +116,7 @@ def test_the_table_of_algorithms_is_the_registry() -> None:
 
 
 def test_pictures_and_links_are_there() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README.read_text()):
-        if not target.startswith("http"):
-            assert (README.parent / target).exists(), target
+    for page in (README, DATA):
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), target

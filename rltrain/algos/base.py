@@ -21,6 +21,7 @@ from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
 from rltrain.functional.schedules import scheduled, warmed
+from rltrain.memory.dataset import Dataset
 from rltrain.networks.recurrent import Stateless
 
 Metrics = Mapping[str, Any]  # tensors, arrays without dimensions, or numbers
@@ -46,6 +47,8 @@ class Parts:
     network: Callable[..., nn.Module]
     optimizer: Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
     exploration: Exploration
+    dataset: Dataset | None = None  # to learn from
+    dataset_share: float = 0.5  # of each minibatch, where there is replay beside it
     kernels: str = "torch"  # or numpy, for what is small enough (rltrain.fast)
     shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
@@ -95,10 +98,13 @@ class Algorithm(Stateful, ABC):
     horizon: int
 
     @property
+    def optimizers(self) -> list[torch.optim.Optimizer]:
+        return [o for o in vars(self).values() if isinstance(o, torch.optim.Optimizer)]
+
+    @property
     def num_parameters(self) -> int:
         """How many numbers the optimisers move; 0 where there is none."""
-        optimizers = [o for o in vars(self).values() if isinstance(o, torch.optim.Optimizer)]
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         return sum(p.numel() for group in groups for p in group["params"])
 
     @abstractmethod
@@ -111,6 +117,9 @@ class Algorithm(Stateful, ABC):
         Raises:
             TrainingError: a loss or a gradient is no number; nothing was changed by it.
         """
+
+    def reset_targets(self) -> None:
+        """Makes target networks, where there are any, what their networks are."""
 
     def end_episodes(self) -> None:
         """Called when the environments are restarted in mid-episode."""

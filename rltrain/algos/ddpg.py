@@ -22,6 +22,7 @@ from rltrain.algos.td3 import DeterministicPolicy
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.td import one_step_target, squared_error
+from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.critics import Critics
 from rltrain.settings.algos import DDPGSettings
@@ -114,8 +115,12 @@ class DDPG(Algorithm):
         self.critic = Critics(parts.network, layout, 1, 1, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
-        self.memory: ReplayBuffer = ReplayBuffer(
-            settings.buffer_size, parts.observation_space, parts.action_space
+        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
+            settings.buffer_size,
+            parts.observation_space,
+            parts.action_space,
+            parts.dataset,
+            parts.dataset_share,
         )
         rate = settings.learning_rate
         self.actor_optimizer = parts.optimizer(self.policy.actor.parameters(), rate)
@@ -155,6 +160,9 @@ class DDPG(Algorithm):
                 "train/q_value": value,
             }
         return metrics | {"train/learning_rate": rate}
+
+    def reset_targets(self) -> None:
+        follow([self.target, self.target_actor], [self.critic, self.policy.actor], 1.0)
 
     def _step(self) -> Any:
         batch = self.memory.sample(self.settings.batch_size, self.rng)

@@ -30,14 +30,18 @@ def descend(
 
     `terms_of(*columns)` are means over the samples of columns `[N, ...]`, or have a number for
     each `[N]`; those of the whole minibatch are returned, detached. What else the loss goes
-    through is given no gradient, and costs none. With optimizer.accumulation activations are
+    through is given no gradient, and costs none; where all parameters are frozen, no step is
+    taken. With optimizer.accumulation activations are
     there of a part of the minibatch only.
 
     Raises:
         TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
     """
-    optimizer.zero_grad()
     own = [p for p in module.parameters() if p.requires_grad]
+    if not own:
+        with torch.no_grad():
+            return terms_of(*columns)
+    optimizer.zero_grad()
     shares, found = [], []
     for share, part in parts_of(columns, optimizer.param_groups[0].get("accumulation", 1)):
         terms = terms_of(*part)

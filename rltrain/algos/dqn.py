@@ -24,6 +24,7 @@ from rltrain.algos.base import (
     Parts,
     Policy,
     PolicyState,
+    follow,
     means,
 )
 from rltrain.algos.descent import descend
@@ -35,6 +36,7 @@ from rltrain.exploration.discrete import Noisy
 from rltrain.functional import distributional
 from rltrain.functional.schedules import linear
 from rltrain.functional.td import action_values, huber_losses
+from rltrain.memory.mixed import MixedReplay, with_dataset
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
@@ -202,12 +204,12 @@ LEARNERS = {"none": DQNLearner, "c51": C51Learner, "qr": QuantileLearner}
 
 def build_memory(
     s: DQNSettings, parts: Parts, network: nn.Module
-) -> ReplayBuffer | PrioritizedReplay:
-    """Replay, of n steps and by priority where the settings ask for it, in sequences where the
-    network has memory.
+) -> ReplayBuffer | PrioritizedReplay | MixedReplay:
+    """Replay, of n steps, by priority, and with a dataset where it is asked for, in sequences
+    where the network has memory.
 
     Raises:
-        UserError: sequences are asked for by priority.
+        UserError: sequences are asked for by priority, or of a dataset.
     """
     spaces = (parts.observation_space, parts.action_space)
     memory = recurrent(network)
@@ -216,6 +218,11 @@ def build_memory(
             raise UserError(
                 "algo.prioritized=true: a recurrent network learns from sequences, which are drawn"
                 " uniformly. Set algo.prioritized=false, or network=mlp_relu."
+            )
+        if parts.dataset is not None:
+            raise UserError(
+                f"dataset={parts.dataset.id}: a recurrent network learns from sequences with the"
+                " state that it had, which no dataset has. Set network=mlp_relu."
             )
         return SequenceReplay(
             s.buffer_size,
@@ -227,10 +234,16 @@ def build_memory(
             memory.burn_in,
             (1, memory.state_size),
         )
-    replay = ReplayBuffer(s.buffer_size, *spaces)
-    if s.n_steps > 1:
-        replay = NStepReplay(s.buffer_size, *spaces, parts.num_envs, s.n_steps, s.gamma)
-    return PrioritizedReplay(replay, s.priority_alpha) if s.prioritized else replay
+
+    def make(capacity: int, num_envs: int) -> ReplayBuffer:
+        if s.n_steps > 1:
+            return NStepReplay(capacity, *spaces, num_envs, s.n_steps, s.gamma)
+        return ReplayBuffer(capacity, *spaces)
+
+    if s.prioritized:
+        return PrioritizedReplay(make(s.buffer_size, parts.num_envs), s.priority_alpha)
+    share = parts.dataset_share
+    return with_dataset(parts.dataset, share, make, s.buffer_size, parts.num_envs)
 
 
 class DQN(Algorithm):
@@ -250,7 +263,7 @@ class DQN(Algorithm):
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
-        self.memory: ReplayBuffer | PrioritizedReplay = build_memory(
+        self.memory: ReplayBuffer | PrioritizedReplay | MixedReplay = build_memory(
             settings, parts, self.policy.network
         )
         self.optimizer = parts.optimizer(self.policy.network.parameters(), settings.learning_rate)
@@ -290,6 +303,9 @@ class DQN(Algorithm):
             loss, value = means(history)
             metrics |= {"train/loss": loss, "train/q_value": value}
         return metrics | {"train/learning_rate": rate}
+
+    def reset_targets(self) -> None:
+        follow([self.target], [self.policy.network], 1.0)
 
     def _step(self) -> Any:
         memory, array = self.memory, self.policy.inputs.array

@@ -39,6 +39,7 @@ from rltrain.core.types import Progress, Rows
 from rltrain.functional.distributions import squashed_gaussian
 from rltrain.functional.exploration import boltzmann
 from rltrain.functional.td import one_step_target, squared_error
+from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
@@ -252,8 +253,12 @@ class SAC(Algorithm):
         outputs, beside = (actions, 0) if discrete else (1, actions)
         self.critics = Critics(parts.network, layout, outputs, 2, beside).to(parts.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.memory: ReplayBuffer = ReplayBuffer(
-            settings.buffer_size, parts.observation_space, parts.action_space
+        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
+            settings.buffer_size,
+            parts.observation_space,
+            parts.action_space,
+            parts.dataset,
+            parts.dataset_share,
         )
         learned = settings.ent_coef == "auto"
         first = 1.0 if learned else float(settings.ent_coef)
@@ -303,6 +308,9 @@ class SAC(Algorithm):
             if self.ent_coef_optimizer is None:
                 del metrics["train/ent_coef_loss"]
         return metrics | {"train/learning_rate": rate}
+
+    def reset_targets(self) -> None:
+        follow([self.targets], [self.critics], 1.0)
 
     def _step(self) -> Any:
         batch = self.memory.sample(self.settings.batch_size, self.rng)

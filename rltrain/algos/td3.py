@@ -31,6 +31,7 @@ from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.td import one_step_target, squared_error
+from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
@@ -179,8 +180,12 @@ class TD3(Algorithm):
         self.critics = Critics(parts.network, layout, 1, 2, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.memory: ReplayBuffer = ReplayBuffer(
-            settings.buffer_size, parts.observation_space, parts.action_space
+        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
+            settings.buffer_size,
+            parts.observation_space,
+            parts.action_space,
+            parts.dataset,
+            parts.dataset_share,
         )
         rate = settings.learning_rate
         self.actor_optimizer = parts.optimizer(self.policy.actor.parameters(), rate)
@@ -226,6 +231,9 @@ class TD3(Algorithm):
         if improved:
             metrics["train/actor_loss"] = means(improved)[0]
         return metrics | {"train/learning_rate": rate}
+
+    def reset_targets(self) -> None:
+        follow([self.targets, self.target_actor], [self.critics, self.policy.actor], 1.0)
 
     def _sample(self) -> tuple[Rows, ...]:
         batch = self.memory.sample(self.settings.batch_size, self.rng)

@@ -126,7 +126,7 @@ class TRPO(OnPolicy):
 
     @property
     def num_parameters(self) -> int:
-        return sum(p.numel() for p in self.policy.networks.parameters())
+        return sum(p.numel() for p in self.policy.networks.parameters() if p.requires_grad)
 
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
@@ -158,7 +158,7 @@ class TRPO(OnPolicy):
 
     def _policy_step(self, x: Tensor, action: Tensor, advantage: Tensor) -> dict[str, Any]:
         """One step inside the trust region, on all samples; none where the search fails."""
-        s, networks = self.settings, self.policy.networks
+        networks = self.policy.networks
         head, parameters = networks.head, networks.policy_parameters()
         # Copies: a Gaussian's log σ is the parameter itself, which is about to move.
         old = tuple(p.detach().clone() for p in networks.distribution(x))
@@ -171,6 +171,24 @@ class TRPO(OnPolicy):
             return losses.surrogate(ratio, advantage), head.kl(old, new).mean()
 
         before, kl = judge()
+        after = [before.detach(), torch.zeros_like(before)]  # of a step that is not taken
+        taken = bool(parameters) and self._search(parameters, before, kl, judge, after)
+        return {
+            "train/policy_objective": after[0],
+            "train/kl_divergence_loss": after[1],
+            "train/is_line_search_success": torch.tensor(float(taken)),
+        }
+
+    def _search(
+        self,
+        parameters: Sequence[Tensor],
+        before: Tensor,
+        kl: Tensor,
+        judge: Callable[[], tuple[Tensor, Tensor]],
+        after: list[Tensor],
+    ) -> bool:
+        """Moves along the natural gradient; False where no step holds. `after` is of the step."""
+        s = self.settings
         gradient = flat_gradient(before, parameters)
         if not bool(torch.isfinite(gradient).all()):
             raise TrainingError(
@@ -180,7 +198,6 @@ class TRPO(OnPolicy):
         product = fisher_product(kl, parameters, s.cg_damping)
         direction = conjugate_gradient(product, gradient, s.cg_max_steps)
         step = (2 * s.target_kl / (direction @ product(direction))).sqrt() * direction
-        after = [before.detach(), torch.zeros_like(before)]  # of a step that is not taken
 
         @torch.no_grad()
         def holds() -> bool:
@@ -190,9 +207,4 @@ class TRPO(OnPolicy):
             after[:] = objective, kl
             return True
 
-        taken = line_search(parameters, step, holds, s.line_search_shrink, s.line_search_max_iter)
-        return {
-            "train/policy_objective": after[0],
-            "train/kl_divergence_loss": after[1],
-            "train/is_line_search_success": torch.tensor(float(taken)),
-        }
+        return line_search(parameters, step, holds, s.line_search_shrink, s.line_search_max_iter)

@@ -5,6 +5,7 @@ Legend: B environments.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -91,7 +92,7 @@ def _check_of(leaf: Leaf) -> Callable[[Any], Any]:
     """What turns a part into what is stored, or into None where it breaks its space."""
     space: Any = leaf.space
     if isinstance(space, spaces.Discrete):
-        return lambda obs: _index(obs, int(space.start), int(space.n))
+        return functools.partial(_index, start=int(space.start), count=int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
         return lambda obs: _indices(obs, space.start, space.nvec)
     if isinstance(space, spaces.MultiBinary):

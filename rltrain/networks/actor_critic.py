@@ -58,9 +58,9 @@ class ActorCritic(nn.Module):
         self.register_parameter("log_std", first)
 
     def policy_parameters(self) -> list[nn.Parameter]:
-        """Those that π depends on."""
+        """Those that π depends on, less those that are frozen."""
         own = [] if self.log_std is None else [self.log_std]
-        return [*own, *self.actor.parameters()]
+        return [p for p in (*own, *self.actor.parameters()) if p.requires_grad]
 
     def distribution(self, x: Tensor) -> Parameters:
         """The parameters of π(·|s), of `x` `[N, D]`."""

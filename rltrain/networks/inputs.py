@@ -35,7 +35,9 @@ class PartMoments:
             moments.update(fields[name])
 
     def normalize(self, rows: Rows, clip: float) -> Rows:
-        """A copy of the rows with those parts scaled."""
+        """A copy of the rows with those parts scaled; the rows where there are none."""
+        if not self.parts:
+            return rows
         rows = rows.copy()
         fields = self.layout.view(rows)
         for name, moments in self.parts.items():

@@ -15,6 +15,8 @@ from rltrain.settings import registry
 MARK = "<!-- Below this line: python -m rltrain.reports.pages -->"
 FOLDER = config_dir().parent / "docs" / "algorithms"
 
+_DATA = {"beside": "may be drawn from beside its own steps", "only": "what it learns from"}
+
 
 def generated(name: str) -> str:
     """What an algorithm takes, its keys with their defaults, and its presets."""
@@ -27,6 +29,7 @@ def generated(name: str) -> str:
         f"- exploration: {', '.join(entry.explorations)}",
         f"- recurrent networks: {'yes' if entry.recurrent else 'no'};"
         f" several agents: {'yes' if entry.multi_agent else 'no'}",
+        *([f"- a dataset (`dataset=`): {_DATA[entry.data]}"] if entry.data != "none" else []),
         "",
         "## Keys",
         "",

@@ -18,7 +18,7 @@ from rltrain.training.changes import merged
 if TYPE_CHECKING:  # torch is imported once there is something to play
     from rltrain.algos.base import Policy
     from rltrain.training.checkpoint import Checkpoint
-    from rltrain.training.evaluation import Evaluation
+    from rltrain.training.evaluation import Evaluation, Watch
 
 logger = logging.getLogger("rltrain")
 
@@ -34,15 +34,31 @@ def evaluate(target: str, options: dict[str, Any]) -> int:
     Raises:
         UserError: an option is unknown, or there is no such run or checkpoint.
     """
+    settings, folder, choice = chosen(target, options)
+    loaded, result = play(settings, folder, choice)
+    show(settings, loaded, result)
+    return OK
+
+
+def chosen(target: str, options: dict[str, Any]) -> tuple[RunSettings, Path, str]:
+    """The settings of a run with options as `evaluate` takes them, its folder, and the
+    checkpoint.
+
+    Raises:
+        UserError: an option is unknown, or there is no such run.
+    """
     for name in options:
         if name not in OPTIONS and not name.startswith("env."):
             raise UserError(f"Unknown option {name}.{did_you_mean(name, (*OPTIONS, 'env.kwargs'))}")
     folder, file = folders.find(target, str(options.pop("output_dir", "outputs")))
     choice = str(options.pop("checkpoint", file or "newest"))
-    values = merged(folders.read_config(folder), _as_keys(options))
-    settings = build_run(values)
+    settings = build_run(merged(folders.read_config(folder), _as_keys(options)))
     check_env(settings)
-    loaded, result = play(settings, folder, choice)
+    return settings, folder, choice
+
+
+def show(settings: RunSettings, loaded: Checkpoint, result: Evaluation) -> None:
+    """Prints what was played and scored."""
     print(
         f"{settings.env.id}, {loaded.path.name} (step {loaded.step:,}),"
         f" {len(result.episodes)} episodes, seed {settings.seed},"
@@ -55,7 +71,6 @@ def evaluate(target: str, options: dict[str, Any]) -> int:
         print(f"{name:<9} {np.mean(returns):.2f} ± {np.std(returns):.2f}")
     if result.cut:
         print(f"{result.cut} episodes were cut after {settings.eval.max_episode_steps} steps")
-    return OK
 
 
 def _as_keys(options: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +83,7 @@ def load_policy(
 ) -> tuple[Checkpoint, Policy]:
     """A run's policy: of its newest checkpoint, its best evaluation, or a file."""
     from rltrain.training import checkpoint
-    from rltrain.training.build import build_algorithm, build_envs
+    from rltrain.training.build import build_algorithm, build_envs, without_data
 
     store = checkpoint.CheckpointFolder(folder / "checkpoints", 1)
     if choice == "newest":
@@ -82,17 +97,20 @@ def load_policy(
         loaded = checkpoint.read(path)
     one = dataclasses.replace(settings.env, num_envs=1)
     envs = build_envs(dataclasses.replace(settings, env=one))
-    algorithm = build_algorithm(settings, envs)
+    algorithm = build_algorithm(without_data(settings), envs)
     envs.close()
     algorithm.policy.load_state_dict(loaded.content["policy"])
     return loaded, algorithm.policy
 
 
 def play(
-    settings: RunSettings, folder: Path, choice: str = "newest"
+    settings: RunSettings, folder: Path, choice: str = "newest", watch: Watch | None = None
 ) -> tuple[Checkpoint, Evaluation]:
-    """Plays the episodes of `settings.eval` with a run's policy, in fresh environments."""
+    """Plays the episodes of `settings.eval` with a run's policy, in fresh environments.
+
+    `watch` sees every step of them.
+    """
     from rltrain.training.build import build_evaluator
 
     loaded, policy = load_policy(settings, folder, choice)
-    return loaded, build_evaluator(settings).run(policy, "final")
+    return loaded, build_evaluator(settings).run(policy, "final", watch)

@@ -91,6 +91,24 @@ class TRPOSettings(OnPolicySettings):
 
 
 @dataclass(frozen=True)
+class BCSettings:
+    name: str = key("Registry name.")
+    learning_rate: float = key("Step size of the optimiser.", above=0)
+    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    batch_size: int = key("Samples in a minibatch.", min=1)
+    loss: Literal["log_prob", "mse"] = key(
+        "Minus the log-probability of the actions; or, of a Box, the squared error of the mean."
+    )
+    max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
+    validation_share: float = key("Share of the episodes that is held out.", min=0, below=1)
+    validation_every: int = key(
+        "Samples between looks at what is held out; 0 is at the end alone.", min=0
+    )
+    normalize_obs: bool = key("Scale observations by their mean and deviation in the dataset.")
+    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
+
+
+@dataclass(frozen=True)
 class DQNSettings:
     name: str = key("Registry name.")
     learning_rate: float = key("Step size of the optimiser.", above=0)
@@ -260,6 +278,18 @@ register(
 register(
     Entry(
         group="algo",
+        name="bc",
+        settings=BCSettings,
+        target="rltrain.algos.bc:BC",
+        doc="Behaviour cloning of a dataset (Pomerleau 1989)",
+        observations=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        data="only",
+    )
+)
+register(
+    Entry(
+        group="algo",
         name="dqn",
         settings=DQNSettings,
         target="rltrain.algos.dqn:DQN",
@@ -268,6 +298,7 @@ register(
         observations=EVERY_KIND,
         actions=("Discrete",),
         recurrent=True,
+        data="beside",
     )
 )
 register(
@@ -304,6 +335,7 @@ register(
         doc="Soft actor-critic with a learned temperature (Haarnoja et al. 2018)",
         observations=EVERY_KIND,
         actions=("Box", "Discrete"),
+        data="beside",
     )
 )
 register(
@@ -316,6 +348,7 @@ register(
         observations=EVERY_KIND,
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
+        data="beside",
     )
 )
 register(
@@ -328,6 +361,7 @@ register(
         observations=EVERY_KIND,
         actions=("Box",),
         explorations=("gaussian", "ornstein_uhlenbeck"),
+        data="beside",
     )
 )
 register(

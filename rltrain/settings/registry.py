@@ -10,7 +10,7 @@ import functools
 import importlib
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 from rltrain.core.errors import UserError, did_you_mean
 
@@ -25,7 +25,9 @@ class Entry:
     `observations` and `actions` are kinds of spaces (`rltrain.core.spaces.KINDS`) that an
     algorithm can work with, `explorations` names of that group; `recurrent` and
     `multi_agent` say whether it can be either, `shares` whether policy and value may be one
-    network (network.shared); a network that is `recurrent` has memory.
+    network (network.shared); a network that is `recurrent` has memory. `data` says what an
+    algorithm does with a dataset: nothing (`none`), learn from it beside its own steps
+    (`beside`), or learn from nothing else (`only`).
     """
 
     group: str
@@ -40,6 +42,7 @@ class Entry:
     recurrent: bool = False
     multi_agent: bool = False
     shares: bool = False
+    data: Literal["none", "beside", "only"] = "none"
 
     def load(self) -> Any:
         """Imports and returns the class."""

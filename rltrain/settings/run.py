@@ -64,6 +64,16 @@ class RunSettings:
     checkpoint: CheckpointSettings = key("Checkpoints.")
     logger: LoggerSettings = key("Logs.")
     total_timesteps: int = key("Environment steps to train for, however many agents act.", min=1)
+    dataset: str | None = key("Minari dataset to learn from; null: none.")
+    dataset_share: float = key(
+        "Share of each minibatch that is from it, of methods with replay.", above=0, max=1
+    )
+    init_from: str | None = key(
+        "Run, latest, or checkpoint whose networks to begin with, where names and shapes fit."
+    )
+    init_freeze: bool | tuple[str, ...] = key(
+        "Keep what was taken as it is: all of it, or what begins with these names."
+    )
     seed: int = key("Seed of every random stream.", min=0, max=2**32 - 1)
     device: str = key("auto, cpu, cuda or cuda:1.")
     num_threads: int | Literal["auto"] = key("Torch threads; auto picks by network size.", min=1)
@@ -148,6 +158,8 @@ def _check_combination(run: RunSettings) -> None:
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."
             " Set eval.every, or eval.stop_at=null."
         )
+    _check_dataset(run, entry)
+    _check_init(run, entry)
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
@@ -167,3 +179,40 @@ def _check_noise(run: RunSettings) -> None:
                 f"{name} does not fit exploration=noisy: every pass through the network draws"
                 " noise of its own. Set exploration=epsilon_greedy."
             )
+
+
+def _check_dataset(run: RunSettings, entry: registry.Entry) -> None:
+    if run.dataset == "" or (run.dataset is None and entry.data == "only"):
+        raise UserError(
+            "dataset: name one to learn from, as dataset=cartpole/expert-v0. `rltrain record`"
+            " makes one."
+        )
+    if run.dataset is None:
+        return
+    if entry.data == "none":
+        able = [e.name for e in registry.entries("algo").values() if e.data != "none"]
+        raise UserError(
+            f"dataset={run.dataset}: algo={entry.name} learns from its own steps alone."
+            f" Algorithms that take a dataset: {', '.join(sorted(able))}."
+        )
+    if getattr(run.algo, "prioritized", False):
+        raise UserError(
+            f"dataset={run.dataset}: algo.prioritized=true gives a dataset no priorities. Set it"
+            " to false."
+        )
+    if run.intrinsic.name != "none":
+        raise UserError(
+            f"intrinsic={run.intrinsic.name}: the rewards in dataset={run.dataset} have no such"
+            " part. Set intrinsic=none."
+        )
+
+
+def _check_init(run: RunSettings, entry: registry.Entry) -> None:
+    if run.init_from is None:
+        if run.init_freeze:
+            raise UserError("init_freeze keeps what init_from took, and there is no init_from.")
+        return
+    if not entry.networks:
+        raise UserError(f"init_from={run.init_from}: algo={entry.name} has no networks.")
+    if run.init_freeze and run.kernels == "numpy":
+        raise UserError("kernels=numpy moves every parameter; init_freeze needs kernels=torch.")

@@ -11,8 +11,9 @@ from rltrain.algos.base import Algorithm
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
+from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
-from rltrain.training import checkpoint
+from rltrain.training import checkpoint, initial
 from rltrain.training.build import (
     build_algorithm,
     build_envs,
@@ -26,7 +27,7 @@ from rltrain.training.console import make_console
 from rltrain.training.performance import Performance
 from rltrain.training.profile import Profile
 from rltrain.training.run import Run
-from rltrain.training.sampler import InlineSampler, Sampler
+from rltrain.training.sampler import InlineSampler, SampleCounter, Sampler
 from rltrain.training.tables import CSVTable, TensorBoardTable
 from rltrain.training.trainer import Trainer
 
@@ -85,6 +86,13 @@ def _title(settings: RunSettings) -> str:
 def _algorithm_and_sampler(
     settings: RunSettings, performance: Performance
 ) -> tuple[Algorithm, Sampler]:
+    if registry.entry("algo", settings.algo.name).data == "only":
+        spaces = spaces_of(settings)
+        startup.mark("environments")
+        performance.chose("sampler", "none", f"algo={settings.algo.name} learns from its dataset")
+        algorithm = build_algorithm(settings, spaces, performance)
+        startup.mark("networks")
+        return algorithm, SampleCounter()
     workers = choose_sampler(settings, performance)
     if workers:
         from rltrain.training.workers import ProcessSampler
@@ -116,10 +124,12 @@ def _trainer(
             " run resumed from there goes the same way",
             sampler.why_not_saved,
         )
-    stride = algorithm.horizon * settings.env.num_envs
+    counted = isinstance(sampler, SampleCounter)
+    stride = algorithm.horizon * (1 if counted else settings.env.num_envs)
     if settings.total_timesteps % stride:
         rounded = -(-settings.total_timesteps // stride) * stride
-        logger.info("%d steps are collected at a time: %d in all", stride, rounded)
+        unit = "samples are seen" if counted else "steps are collected"
+        logger.info("%d %s at a time: %d in all", stride, unit, rounded)
     evaluator = build_evaluator(settings) if settings.eval.every else None
     trainer = Trainer(settings, config, algorithm, sampler, evaluator, folder)
     up_to = -1  # a run that was killed before its first checkpoint leaves rows too
@@ -129,6 +139,9 @@ def _trainer(
         run.note_resume(config, up_to)
         folder.supersede(up_to)
         logger.info("resumed at step %d from %s", loaded.step, loaded.path)
+    elif settings.init_from is not None:
+        source = initial.load(settings.init_from, settings.output_dir)
+        trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze)
     folder.clean()
     # Only now, when nothing can fail any more, is anything cut off.
     if settings.logger.csv:

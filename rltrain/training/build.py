@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from rltrain.envs.team import Team
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
+from rltrain.memory.dataset import Dataset, read
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
 from rltrain.settings import registry
@@ -37,6 +39,8 @@ from rltrain.settings.optimizers import OptimizerSettings
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.performance import Performance
+
+logger = logging.getLogger("rltrain")
 
 # Below this many parameters of a body: one thread, NumPy, the CPU. One thread beat two by a
 # fifth for 64-64, and NumPy beat torch up to 512-512 (270,000); where a GPU begins to pay
@@ -108,6 +112,7 @@ def build_algorithm(
     kernels = choose_kernels(run.kernels, device, parameters, performance, known, _torch_only(run))
     if kernels == "numpy":
         spare_dynamo()
+    dataset = _dataset(run, envs)
     seed_everything(run.seed)
     parts = Parts(
         observation_space=envs.observation_space,
@@ -118,6 +123,8 @@ def build_algorithm(
         network=network,
         optimizer=functools.partial(_optimizer, run),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
+        dataset=dataset,
+        dataset_share=run.dataset_share,
         kernels=kernels,
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
@@ -125,10 +132,26 @@ def build_algorithm(
         warmup=getattr(run.optimizer, "warmup", 0.0),
     )
     algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    if dataset is not None:  # of replay a part, and of cloning all that there is to see
+        policy: Any = algorithm.policy
+        policy.inputs.observe(dataset.obs)
     if run.intrinsic.name == "none":
         return algorithm
     reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
     return Curious(algorithm, reward)
+
+
+def without_data(run: RunSettings) -> RunSettings:
+    """The settings of one that acts and does not learn."""
+    return replace(run, dataset=None)
+
+
+def _dataset(run: RunSettings, envs: VectorEnv | Spaces) -> Dataset | None:
+    if run.dataset is None:
+        return None
+    dataset = read(run.dataset, envs.observation_space, envs.action_space)
+    logger.info("dataset: %d episodes, %d steps", len(dataset.ends), len(dataset))
+    return dataset
 
 
 def network_size(run: RunSettings, observation_space: Space) -> int:
@@ -211,15 +234,15 @@ def choose_kernels(
     torch_only: str = "",
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
-    to have them and nothing that is `torch_only` was asked for.
+    to have them and nothing was asked for that is `torch_only`, which says why.
 
     Raises:
         UserError: NumPy's were asked for, and cannot be.
     """
     if torch_only:
         if wanted == "numpy":
-            raise UserError(f"kernels=numpy: there are none for {torch_only}. Set kernels=auto.")
-        performance.chose("kernels", "torch", f"{wanted}: there are no others for {torch_only}")
+            raise UserError(f"kernels=numpy: {torch_only}. Set kernels=auto.")
+        performance.chose("kernels", "torch", f"{wanted}: {torch_only}")
         return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL
@@ -236,11 +259,13 @@ def choose_kernels(
 
 
 def _torch_only(run: RunSettings) -> str:
-    """What of the settings NumPy's kernels do not have; empty where there is nothing."""
+    """Why NumPy's kernels cannot do what the settings ask for; empty where they can."""
     accumulation = getattr(run.optimizer, "accumulation", 1)
     if registry.entry("network", run.network.name).recurrent:
-        return "recurrent networks"
-    return f"optimizer.accumulation={accumulation}" if accumulation > 1 else ""
+        return "the network is recurrent"
+    if run.init_freeze:
+        return "init_freeze keeps parameters as they are"
+    return f"optimizer.accumulation={accumulation} is torch's" if accumulation > 1 else ""
 
 
 def choose_threads(wanted: int | str, parameters: int, performance: Performance) -> int:

@@ -183,7 +183,8 @@ def losses(row: dict[str, float]) -> list[str]:
     """The losses of a row and what else tells how learning goes, the overall sum left out."""
     wanted = [k for k in row if k.startswith("train/") and ("loss" in k or "error" in k)]
     parts = [k for k in wanted if k != "train/loss"] or wanted
-    return parts + [k for k in ("train/approx_kl", "rollout/exploration_rate") if k in row]
+    others = ("validation/loss", "train/approx_kl", "rollout/exploration_rate")
+    return parts + [k for k in others if k in row]
 
 
 def shares(clock: Clock) -> str:

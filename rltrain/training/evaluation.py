@@ -10,10 +10,14 @@ import numpy as np
 
 from rltrain.algos.base import Policy
 from rltrain.core import seeding
+from rltrain.core.types import Rows
 from rltrain.envs.team_vector import vector_env
-from rltrain.envs.vector import Env, Episode, VectorEnv
+from rltrain.envs.vector import Env, Episode, VectorEnv, VectorStep
 
 MAX_ENVS = 16
+
+# Is shown what was acted on, the actions, the step, and the episodes that it ended and that count.
+Watch = Callable[[Rows, Rows, VectorStep, list[Episode]], None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ class Evaluator:
         self._seed = seed
         self._limit = limit
 
-    def run(self, policy: Policy, purpose: str = "eval") -> Evaluation:
-        """Plays the episodes under `policy`, which is not changed.
+    def run(self, policy: Policy, purpose: str = "eval", watch: Watch | None = None) -> Evaluation:
+        """Plays the episodes under `policy`, which is not changed; `watch` sees every step.
 
         The environments are made for it alone, and the global random generators are put
         back: nothing that they keep or draw reaches training.
@@ -77,12 +81,14 @@ class Evaluator:
         count = min(self._count, MAX_ENVS)
         envs = vector_env(self._make, count, self._seed, "evaluation")
         try:
-            return self._play(policy, envs, purpose)
+            return self._play(policy, envs, purpose, watch)
         finally:
             envs.close()
             seeding.set_global_state(outside)
 
-    def _play(self, policy: Policy, envs: VectorEnv, purpose: str) -> Evaluation:
+    def _play(
+        self, policy: Policy, envs: VectorEnv, purpose: str, watch: Watch | None
+    ) -> Evaluation:
         width = max(1, len(envs.agents))
         at = {"eval": 0, "final": 1}[purpose]
         rng = seeding.generator(self._seed, "evaluation", purpose)
@@ -94,7 +100,8 @@ class Evaluator:
         done: list[Episode] = []
         cut = 0
         while left.any():
-            action, state, _ = policy.act(envs.obs, state, self._explore, rng)
+            obs = envs.obs
+            action, state, _ = policy.act(obs, state, self._explore, rng)
             step = envs.step(action)
             finished = list(step.episodes)
             if not envs.limited and (envs.lengths >= self._limit).any():
@@ -106,6 +113,8 @@ class Evaluator:
                 cut += int(over.sum())
                 for e in np.flatnonzero(over).tolist():
                     envs.reset_one(e)
+            if watch is not None:
+                watch(obs, action, step, [e for e in finished if left[e.env]])
             for episode in finished:
                 if left[episode.env]:
                     left[episode.env] -= 1

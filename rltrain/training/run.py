@@ -201,7 +201,7 @@ def command_line() -> str:
 def versions() -> dict[str, Any]:
     """Versions of what decides the numbers, and the state of the code."""
     packages = ("torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "tensorboard", "rich")
-    optional = ("ale-py", "mujoco", "box2d")
+    optional = ("ale-py", "mujoco", "box2d", "minari")
     found: dict[str, Any] = {"rltrain": __version__, "python": platform.python_version()}
     for package in (*packages, *optional):
         try:

@@ -37,6 +37,31 @@ class Sampler(Protocol):
     def close(self) -> None: ...
 
 
+class SampleCounter(Stateful):
+    """In a sampler's place where no environment is stepped: a step is a sample of a dataset."""
+
+    why_not_saved: str | None = None
+
+    def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
+        """Counts the `horizon` samples of the next update; False where `stop` said so before."""
+        if stop():
+            return False
+        progress.steps += horizon
+        return True
+
+    def take_seconds(self) -> dict[str, float]:
+        return {"env": 0.0, "act": 0.0}
+
+    def take_episodes(self) -> list[Episode]:
+        return []
+
+    def prepare_save(self, at: int) -> None:
+        """Nothing to do: no episode is going on."""
+
+    def close(self) -> None:
+        """Nothing to do: nothing was opened."""
+
+
 class InlineSampler(Stateful):
     """Steps the environments in this process.
 

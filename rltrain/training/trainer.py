@@ -17,7 +17,7 @@ from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful, digest
 from rltrain.core.types import Progress
 from rltrain.settings.run import RunSettings
-from rltrain.training import checkpoint
+from rltrain.training import checkpoint, initial
 from rltrain.training.checkpoint import CheckpointFolder
 from rltrain.training.console import SilentConsole
 from rltrain.training.evaluation import Evaluator
@@ -68,6 +68,7 @@ class Trainer:
         self.log = MetricLog()
         self.evaluations: CSVTable | None = None
         self.console = SilentConsole()
+        self.frozen: tuple[str, ...] = ()  # parameters that stay as they are
         self.progress = Progress(settings.total_timesteps)
         self.clock = Clock()
         self.scores = Scores()
@@ -215,6 +216,7 @@ class Trainer:
             "config": self.config,
             "policy": self.algorithm.policy.state_dict(),
             "algorithm": {k: v for k, v in self.algorithm.state_dict().items() if k != "policy"},
+            "frozen": list(self.frozen),
             "sampler": self.sampler.state_dict(),
             "progress": self.progress.state_dict(),
             "scores": self.scores.state_dict(),
@@ -226,6 +228,8 @@ class Trainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts back what `state_dict` returned; global random generators come last."""
+        self.frozen = tuple(state.get("frozen", ()))
+        initial.freeze(self.algorithm, self.frozen)
         self.algorithm.load_state_dict(state["algorithm"] | {"policy": state["policy"]})
         self.sampler.load_state_dict(state["sampler"])
         self.progress.load_state_dict(state["progress"])

@@ -203,7 +203,9 @@ class _Worker:
         envs = build.build_envs(run, share.first, share.count)
         spaces = build.Spaces(envs.observation_space, envs.action_space, share.total, envs.agents)
         # One thread and the CPU, whatever the parent computes its updates with.
-        algorithm = build.build_algorithm(replace(run, device="cpu", num_threads=1), spaces)
+        algorithm = build.build_algorithm(
+            build.without_data(replace(run, device="cpu", num_threads=1)), spaces
+        )
         self.policy = algorithm.policy
         seeding.seed_everything(seeding.derive(run.seed, "worker", number))
         self.memory = _ShareMemory(arena, share)

@@ -8,16 +8,18 @@ import pytest
 from rltrain.core.types import Progress
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
-from rltrain.training.sampler import InlineSampler
+from rltrain.training.sampler import InlineSampler, SampleCounter
 from tests.conftest import ALGOS, algo_entry, small
 
 LEARNING = [a for a in ALGOS if algo_entry(a).networks]
 
 
-def build(compose: Any, algo: str, *overrides: str) -> tuple[Any, InlineSampler]:
+def build(compose: Any, algo: str, *overrides: str) -> tuple[Any, Any]:
     run = build_run(compose(*small(algo, *overrides)))
     envs = build_envs(run)
     algorithm = build_algorithm(run, envs)
+    if algo_entry(algo.partition("+")[0]).data == "only":
+        return algorithm, SampleCounter()
     return algorithm, InlineSampler(envs, algorithm, np.random.default_rng(0))
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,10 +9,8 @@ from rltrain.algos.descent import descend, parts_of
 from rltrain.core.errors import TrainingError
 from rltrain.core.types import Progress
 from rltrain.networks.recurrent import Sequences
-from rltrain.settings.run import build_run
-from rltrain.training.build import build_algorithm, build_envs
-from rltrain.training.sampler import InlineSampler
-from tests.conftest import ALGOS, REMEMBERING, algo_entry, small
+from tests.algos.test_base import build
+from tests.conftest import ALGOS, REMEMBERING, algo_entry
 
 # Noise of the network would be drawn anew for each part: refused.
 LEARNING = [a for a in ALGOS if algo_entry(a).networks and a != "rainbow"]
@@ -83,10 +80,8 @@ def test_sequences_of_picked_rows_stay_whole() -> None:
 
 
 def trained(compose: Any, algo: str, *overrides: str) -> tuple[Any, dict[str, Any]]:
-    run = build_run(compose(*small(algo, "kernels=torch", *overrides)))
-    envs = build_envs(run)
-    algorithm = build_algorithm(run, envs)
-    sampler, progress = InlineSampler(envs, algorithm, np.random.default_rng(0)), Progress(10_000)
+    algorithm, sampler = build(compose, algo, "kernels=torch", *overrides)
+    progress = Progress(10_000)
     metrics: dict[str, Any] = {}
     while progress.updates == 0:
         sampler.collect(algorithm.horizon, progress, lambda: False)

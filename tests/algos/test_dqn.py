@@ -218,7 +218,7 @@ def test_one_step_is_what_it_was_without_the_key(
         memories.append(type(algorithm.memory))
         return digest([algorithm.policy.network.state_dict(), sampler.rng.bit_generator.state])
 
-    def of_one_step(settings: Any, parts: Any) -> NStepReplay:
+    def of_one_step(settings: Any, parts: Any, network: Any) -> NStepReplay:
         spaces = (parts.observation_space, parts.action_space)
         return NStepReplay(settings.buffer_size, *spaces, parts.num_envs, 1, settings.gamma)
 

@@ -109,7 +109,9 @@ LEARN: dict[str, tuple[int, list[str]]] = {
     "td3": (1200, [*REPLAY, "exploration.std=0.3"]),
     "ddpg": (1200, [*REPLAY, "exploration.std=0.3"]),
 }
-ALGOS = [a for a in choices("algo") if not algo_entry(a).multi_agent]
+# What needs a dataset is tried with one: test_bc.py, test_datasets.py.
+NEEDING = [a for a in choices("algo") if algo_entry(a).data == "only"] + ["rlpd"]
+ALGOS = [a for a in choices("algo") if not algo_entry(a).multi_agent and a not in NEEDING]
 
 
 def taking(kind: str) -> list[str]:

@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 
 from rltrain.core.errors import EnvError
+from rltrain.core.layout import layout_of
 from rltrain.core.seeding import derive
 from rltrain.core.state import digest, from_plain, to_plain
 from rltrain.envs.vector import Episode, VectorEnv, VectorStep
@@ -400,3 +401,61 @@ def test_a_loaded_state_is_not_shared_with_the_environments() -> None:
 def test_it_is_known_whether_environments_can_be_saved(cls: type[gym.Env], saved: bool) -> None:
     envs = VectorEnv(cls, 1, 0, "test")
     assert (envs.why_not_saved() is None) is saved
+
+
+class Room(gym.Env[Any, Any]):
+    """Observes a Dict, in which `spoilt` puts what is wrong at its second step."""
+
+    observation_space = spaces.Dict(
+        {"far": spaces.Box(-9, 9, (2,)), "inner": spaces.Dict({"mode": spaces.Discrete(3)})}
+    )
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, **spoilt: Any) -> None:
+        self.spoilt = spoilt
+        self.count = 0
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.count = 0
+        return self.observe(), {}
+
+    def observe(self) -> dict[str, Any]:
+        obs = {"far": np.full(2, self.count, np.float32), "inner": {"mode": self.count % 3}}
+        return obs | (self.spoilt if self.count == 2 else {})
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        return self.observe(), 1.0, self.count == 3, False, {}
+
+
+def test_a_dict_is_a_row_of_bytes_with_the_true_successor() -> None:
+    envs = side_by_side(Room(), Room())
+    layout = layout_of(Room.observation_space)
+    envs.restart()
+    seen = []
+    for _ in range(4):
+        step = envs.step(zeros(envs))
+        assert step.obs.dtype == np.uint8
+        rows = layout.view(step.obs), layout.view(step.successor)
+        seen.append([(r["far"][1].tolist(), int(r["inner.mode"][1])) for r in rows])
+    first = ([0.0, 0.0], 0)
+    assert seen[0] == [([1.0, 1.0], 1)] * 2
+    assert seen[2] == [first, ([3.0, 3.0], 0)]
+    assert seen[3] == seen[0]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ({"far": np.zeros(2)}, r"Box\(-9.0, 9.0, \(2,\), float32\) as far, but returned float64"),
+        ({"inner": {"mode": 3}}, r"Discrete\(3\) as inner.mode, but returned int 3"),
+        ({"inner": {}}, "as inner, but returned nothing of that name"),
+        ({"far": np.array([0, np.nan], np.float32)}, "no number.*environment 1, after step 2"),
+    ],
+)
+def test_a_part_that_breaks_its_space_is_named(spoilt: dict[str, Any], message: str) -> None:
+    envs = side_by_side(Room(), Room(**spoilt))
+    envs.restart()
+    envs.step(zeros(envs))
+    with pytest.raises(EnvError, match=message):
+        envs.step(zeros(envs))

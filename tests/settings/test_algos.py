@@ -5,6 +5,7 @@ import pytest
 from rltrain.core.errors import UserError
 from rltrain.settings.algos import (
     A2CSettings,
+    BCSettings,
     DDPGSettings,
     DQNSettings,
     IPPOSettings,
@@ -136,9 +137,22 @@ SAC = _REPLAY | {
 }
 TD3 = _REPLAY | {"name": "td3", "policy_delay": 2, "target_noise": 0.2, "target_noise_clip": 0.5}
 DDPG = _REPLAY | {"name": "ddpg"}
+BC = {
+    "name": "bc",
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": "linear",
+    "batch_size": 64,
+    "loss": "log_prob",
+    "max_grad_norm": 10.0,
+    "validation_share": 0.1,
+    "validation_every": 100,
+    "normalize_obs": False,
+    "log_std_init": 0.0,
+}
 TEAM = {"share_parameters": True, "agent_id": False}
 IQL, IPPO = DQN | TEAM | {"name": "iql"}, PPO | TEAM | {"name": "ippo"}
 BASES = {
+    "bc": BC,
     "ppo": PPO,
     "dqn": DQN,
     "pqn": PQN,
@@ -158,6 +172,7 @@ BASES = {
     ("name", "settings"),
     [
         ("ppo", PPOSettings),
+        ("bc", BCSettings),
         ("dqn", DQNSettings),
         ("pqn", PQNSettings),
         ("q_learning", QLearningSettings),
@@ -219,6 +234,9 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("trpo", "line_search_shrink", 1.0),
         ("trpo", "n_critic_updates", 0),
         ("trpo", "batch_size", 0),
+        ("bc", "batch_size", 0),
+        ("bc", "validation_share", 1.0),
+        ("bc", "validation_every", -1),
         ("dqn", "learning_rate", 0.0),
         ("dqn", "gamma", -0.1),
         ("dqn", "buffer_size", 0),
@@ -277,6 +295,7 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("a2c", EVERY_KIND, EVERY_ACTION, True),
         ("reinforce", EVERY_KIND, EVERY_ACTION, True),
         ("trpo", EVERY_KIND, EVERY_ACTION, True),
+        ("bc", EVERY_ACTION, EVERY_ACTION, True),
         ("dqn", EVERY_KIND, {"Discrete"}, True),
         ("pqn", EVERY_KIND, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),

@@ -31,6 +31,7 @@ def overrides(algo: str, *more: str) -> list[str]:
         ("ppo", ("network=lstm",)),
         ("a2c", ("network=gru", "network.shared=true")),
         ("dqn", ("network=gru",)),
+        ("ppo", ("intrinsic=rnd",)),
     ],
     ids=str,
 )

@@ -10,8 +10,16 @@ import pytest
 import torch
 
 from rltrain.core.errors import UserError
+from rltrain.settings.run import build_run
 from rltrain.training import session
-from rltrain.training.build import SMALL, choose_device, choose_kernels, choose_threads
+from rltrain.training.build import (
+    SMALL,
+    build_algorithm,
+    choose_device,
+    choose_kernels,
+    choose_threads,
+    spaces_of,
+)
 from rltrain.training.performance import Performance
 from rltrain.training.run import read_result
 from tests.conftest import small
@@ -123,3 +131,32 @@ def test_a_device_that_is_not_there_is_no_choice() -> None:
     with pytest.raises(UserError, match="Devices here: cpu"):
         choose_device("cuda:99", 1, performance)
     assert not performance.choices
+
+
+def test_what_numpy_has_no_layers_for_is_left_to_torch(said: Any) -> None:
+    performance = Performance()
+    assert choose_kernels("auto", CPU, 1000, performance, known=False) == "torch"
+    assert said()[-1].endswith(
+        "torch (auto: the network is no chain of layers that NumPy's are written for)"
+    )
+    assert choose_kernels("auto", CPU, 1000, performance, known=True) == "numpy"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kernels"),
+    [
+        (["env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=Text"], "torch"),
+        (["env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=MultiBinary"], "numpy"),
+        (["env=CartPole-v1", "network=mlp_norm"], "torch"),
+        (["env=CartPole-v1", "network=simba", "network.width=8"], "torch"),
+        (["env=CartPole-v1", "network.shared=true"], "torch"),
+        (["env=CartPole-v1", "network=mlp_relu"], "numpy"),
+    ],
+)
+def test_kernels_are_chosen_by_the_network(
+    compose: Any, overrides: list[str], kernels: str
+) -> None:
+    run = build_run(compose("algo=ppo", *overrides, "device=cpu", "tuned=none"))
+    performance = Performance()
+    build_algorithm(run, spaces_of(run), performance)
+    assert performance.choices["kernels"] == kernels

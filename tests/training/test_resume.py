@@ -19,7 +19,7 @@ from rltrain.training.run import Run
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.trainer import fingerprint
-from tests.conftest import ALGOS, REMEMBERING, small
+from tests.conftest import ALGOS, REMEMBERING, STEPPING, small
 
 # Where the environments' state cannot be saved: an iterator is nothing that can be read.
 OPAQUE = """
@@ -40,8 +40,8 @@ gym.register("Opaque-v0", entry_point=Opaque)
 
 
 def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the process get SIGTERM once `steps` environment steps were taken."""
-    original = assemble.InlineSampler.collect
+    """Makes the process get SIGTERM once `steps` environment steps (or samples) were taken."""
+    originals = {cls: cls.collect for cls in (assemble.InlineSampler, assemble.SampleCounter)}
 
     def collect(self: Any, horizon: int, progress: Any, stop: Callable[[], bool]) -> bool:
         def stop_or_signal() -> bool:
@@ -49,9 +49,10 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return stop()
 
-        return original(self, horizon, progress, stop_or_signal)
+        return originals[type(self)](self, horizon, progress, stop_or_signal)
 
-    monkeypatch.setattr(assemble.InlineSampler, "collect", collect)
+    for cls in originals:
+        monkeypatch.setattr(cls, "collect", collect)
 
 
 def newest(folder: Path) -> checkpoint.Checkpoint:
@@ -101,7 +102,7 @@ def test_seeds_differ(compose: Any, in_tmp: Path, algo: str) -> None:
     assert fingerprint(newest(a).content) != fingerprint(newest(b).content)
 
 
-@pytest.mark.parametrize("algo", [*ALGOS, *REMEMBERING])
+@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
 def test_stopped_in_mid_rollout_and_resumed_in_a_new_process(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:

@@ -1,0 +1,194 @@
+"""Recorded episodes: Minari datasets, as rows that algorithms learn from.
+
+Legend: N transitions, episode after episode.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import Space, spaces
+from numpy.typing import NDArray
+
+from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.spaces import dtype_of, kind_of
+from rltrain.core.types import Rows, Transition
+
+KINDS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """N transitions `[N, ...]` as a sampler writes them; the last of each episode ends it."""
+
+    id: str
+    obs: Rows
+    action: Rows
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    successor: Rows
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    @property
+    def ends(self) -> NDArray[np.intp]:
+        """The last row of each episode."""
+        return np.flatnonzero(self.terminated | self.truncated)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Of every row: equal if and only if the data are."""
+        sha = hashlib.sha256()
+        for name in ("obs", "action", "reward", "terminated", "truncated", "successor"):
+            column = np.ascontiguousarray(getattr(self, name))
+            sha.update(f"{column.dtype}{column.shape}".encode())
+            sha.update(column.reshape(-1).view(np.uint8).data)
+        return sha.hexdigest()
+
+    def transitions(self) -> Transition:
+        """All rows, in the form that a memory takes."""
+        return Transition(
+            self.obs,
+            self.action,
+            self.reward,
+            self.terminated,
+            self.truncated,
+            self.successor,
+            {},
+        )
+
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint keeps of it."""
+        return {"id": self.id, "sha256": self.sha256}
+
+    def check(self, identity: dict[str, str]) -> None:
+        """Compares it with that of a checkpoint; a UserError says that the data are others."""
+        check_identity(self.identity(), identity)
+
+
+def check_identity(now: dict[str, str], saved: dict[str, str]) -> None:
+    """Compares what a dataset is known by with what a checkpoint says.
+
+    Raises:
+        UserError: the data are others.
+    """
+    if now["sha256"] != saved["sha256"]:
+        raise UserError(
+            f"dataset={now['id']} is not what it was when the run began: SHA-256 of its rows was"
+            f" {saved['sha256'][:12]}…, and is {now['sha256'][:12]}…"
+        )
+
+
+def library() -> Any:
+    """The package minari, with what it reads files by.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import h5py  # noqa: F401 # minari imports these late, and says less
+        import minari
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'Datasets need a package that is missing ({error.name}): pip install "rltrain[data]"'
+        ) from error
+    return minari
+
+
+def open_dataset(dataset_id: str) -> tuple[Any, list[Any]]:
+    """Minari's object of a dataset on this machine, and its episodes.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    minari = library()
+    try:
+        found = minari.load_dataset(dataset_id)
+        return found, list(found)
+    except FileNotFoundError as error:
+        there = minari.list_local_datasets()
+        near = did_you_mean(dataset_id, there) if there else " There is none yet."
+        raise UserError(
+            f"dataset={dataset_id}: there is no such dataset on this machine.{near} Record one by"
+            f" `rltrain record RUN dataset={dataset_id}`, or fetch one of Minari's by `minari"
+            " download`."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"dataset={dataset_id} cannot be read: {error}") from error
+
+
+def read(dataset_id: str, observation_space: Space, action_space: Space) -> Dataset:
+    """All episodes of a dataset, for an environment of these spaces.
+
+    An episode that neither terminated nor was truncated was cut off by whoever recorded it:
+    it counts as truncated.
+
+    Raises:
+        UserError: there is none, it is empty, or its spaces are others.
+    """
+    found, episodes = open_dataset(dataset_id)
+    check_space(dataset_id, "observations", found.observation_space, observation_space)
+    check_space(dataset_id, "actions", found.action_space, action_space)
+    columns: dict[str, list[Rows]] = {name: [] for name in Dataset.__dataclass_fields__}
+    del columns["id"]
+    for episode in episodes:
+        obs = as_rows(episode.observations, observation_space)
+        count = len(episode.rewards)
+        if not count:
+            continue
+        terminated = np.asarray(episode.terminations, np.bool_)
+        truncated = np.array(episode.truncations, np.bool_)
+        truncated[-1] |= not terminated[-1]
+        columns["obs"].append(obs[:count])
+        columns["successor"].append(obs[1 : count + 1])
+        columns["action"].append(as_rows(episode.actions, action_space)[:count])
+        columns["reward"].append(np.asarray(episode.rewards, np.float32).reshape(count))
+        columns["terminated"].append(terminated)
+        columns["truncated"].append(truncated)
+    if not columns["reward"]:
+        raise UserError(f"dataset={dataset_id} holds no step.")
+    joined: dict[str, Any] = {name: np.concatenate(rows) for name, rows in columns.items()}
+    if not all(np.isfinite(joined[name]).all() for name in ("obs", "successor", "reward")):
+        raise UserError(f"dataset={dataset_id} holds observations or rewards that are no numbers.")
+    return Dataset(dataset_id, **joined)
+
+
+def check_space(dataset_id: str, what: str, found: Space, wanted: Space) -> None:
+    """Compares the kind and the sizes of spaces; bounds may differ.
+
+    Raises:
+        UserError: rows of one are none of the other.
+    """
+    kind = kind_of(wanted)
+    if kind not in KINDS:
+        raise UserError(f"dataset={dataset_id}: {what} of {kind} cannot be read or recorded yet.")
+    size = {"Discrete": "n", "MultiDiscrete": "nvec"}.get(kind, "shape")
+    same = kind_of(found) == kind and found.shape == wanted.shape
+    if not same or not np.array_equal(getattr(found, size), getattr(wanted, size)):
+        raise UserError(
+            f"dataset={dataset_id} has {what} {found}, and those of the environment are {wanted}."
+        )
+
+
+def as_rows(values: Any, space: Space) -> Rows:
+    """What an environment said or was told, as rows `[N, ...]`: counted from 0."""
+    rows = np.asarray(values)
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        rows = rows - space.start
+    return rows.astype(dtype_of(space), copy=False)
+
+
+def as_recorded(rows: Rows, space: Space) -> Rows:
+    """The inverse of `as_rows`; actions of a Box are within its bounds, as they were taken."""
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return (rows + space.start).astype(dtype_of(space), copy=False)
+    if isinstance(space, spaces.Box):
+        rows = np.minimum(np.maximum(rows, space.low), space.high)
+    return rows.astype(dtype_of(space), copy=False)

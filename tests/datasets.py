@@ -1,0 +1,75 @@
+"""Datasets made by hand, written by Minari itself."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+Episode = tuple[Any, Any, list[float], bool]  # observations, actions, rewards, terminated
+
+
+def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
+    """Writes episodes as they stand; one that did not terminate is not marked as truncated."""
+    import minari
+    from minari.data_collector import EpisodeBuffer
+
+    buffers = [
+        EpisodeBuffer(
+            id=i,
+            observations=np.asarray(obs),
+            actions=np.asarray(actions),
+            rewards=rewards,
+            terminations=[False] * (len(rewards) - 1) + [terminated],
+            truncations=[False] * len(rewards),
+        )
+        for i, (obs, actions, rewards, terminated) in enumerate(episodes)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        minari.create_dataset_from_buffers(
+            dataset_id,
+            buffers,
+            env=None,
+            observation_space=env.observation_space,
+            action_space=env.action_space,
+        )
+
+
+def one_step_episodes(obs: Any, actions: Any, rewards: Any) -> list[Episode]:
+    """Episodes of a step each, which end where they began."""
+    rows = zip(obs, actions, rewards, strict=True)
+    return [(np.stack([o, o]), np.asarray(a)[None], [float(r)], True) for o, a, r in rows]
+
+
+def play(env_id: str, count: int, seed: int) -> list[Episode]:
+    """Episodes of random actions."""
+    env = gym.make(env_id)
+    env.action_space.seed(seed)
+    episodes: list[Episode] = []
+    for i in range(count):
+        obs, _ = env.reset(seed=seed + i)
+        seen, actions, rewards = [obs], [], []
+        terminated = truncated = False
+        while not (terminated or truncated or len(rewards) == 40):
+            actions.append(env.action_space.sample())
+            obs, reward, terminated, truncated, _ = env.step(actions[-1])
+            seen.append(obs)
+            rewards.append(float(reward))
+        episodes.append((np.stack(seen), np.stack(actions), rewards, terminated))
+    return episodes
+
+
+def random_play(env_id: str) -> str:
+    """The id of a dataset of random actions, made where it is not there yet.
+
+    `MINARI_DATASETS_PATH` says where.
+    """
+    dataset_id = f"random/{env_id.lower()}"
+    path = os.path.join(os.environ["MINARI_DATASETS_PATH"], dataset_id)
+    if not os.path.exists(path):
+        write(dataset_id, gym.make(env_id), play(env_id, 8, seed=0))
+    return dataset_id

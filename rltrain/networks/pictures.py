@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rltrain.core.layout import Leaf, channel_axis, describe_picture
-from rltrain.networks.layers import ACTIVATIONS, initialized
+from rltrain.networks.layers import ACTIVATIONS, initialized, passed
 from rltrain.settings.networks import EncoderSettings
 
 
@@ -96,9 +96,10 @@ class Residual(nn.Module):
             layers += _activation(settings, channels)
             layers.append(initialized(layer, settings.cnn_initialization))
         self.layers = nn.Sequential(*layers)
+        self.checkpointing = settings.checkpointing
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.layers(x)
+        added: Tensor = x + passed(self.layers, self.checkpointing, x)
         return added
 
 

@@ -193,7 +193,7 @@ class Recurrent(nn.Module, ABC):
     def forward(self, steps: Sequences | Moment) -> Tensor:
         if isinstance(steps, Moment):
             features, after = self.advance(steps.x, steps.state[:, steps.body])
-            steps.after[steps.body] = after
+            steps.after[steps.body] = after.to(steps.state.dtype)
             return features
         z = self.before(steps.x)  # [R, Z]
         first = steps.begins.nonzero().squeeze(1)  # [M]
@@ -219,7 +219,7 @@ class Recurrent(nn.Module, ABC):
             return state
         rows, _ = _padded(first[some], burnt[some], len(z))
         _, after = self.unroll(z[rows], state[some], burnt[some])
-        return state.index_copy(0, some, after)
+        return state.index_copy(0, some, after.to(state.dtype))
 
 
 def _padded(first: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]:

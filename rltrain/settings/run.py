@@ -80,6 +80,17 @@ class RunSettings:
     kernels: Literal["auto", "numpy", "torch"] = key(
         "What small networks compute with on a CPU; auto takes NumPy where it is faster."
     )
+    precision: Literal["fp32", "bf16"] = key(
+        "What bodies of networks compute with; parameters, heads and losses stay fp32."
+    )
+    compile: Literal["auto", "on", "off"] = key(
+        "Compile the bodies of networks; auto weighs the time against what is left of the run."
+    )
+    ema: float | None = key(
+        "Decay a step of an average of the policy that is evaluated in its place; null: none.",
+        above=0,
+        below=1,
+    )
     sampler: Literal["auto", "inline", "processes"] = key(
         "Where environments are stepped: here, or in worker processes; auto times a step."
     )

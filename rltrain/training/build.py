@@ -34,6 +34,7 @@ from rltrain.intrinsic.curious import Curious
 from rltrain.memory.dataset import Dataset, read
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
+from rltrain.networks.precision import in_bfloat16
 from rltrain.settings import registry
 from rltrain.settings.optimizers import OptimizerSettings
 from rltrain.settings.run import RunSettings
@@ -185,7 +186,8 @@ def _network(
     if body is None:
         cls = registry.entry("network", run.network.name).load()
         body = functools.partial(cls, run.network)
-    return with_encoder(run.network, layout, body, beside)
+    made = with_encoder(run.network, layout, body, beside)
+    return in_bfloat16(made) if run.precision == "bf16" else made
 
 
 def _optimizer(
@@ -265,6 +267,10 @@ def _torch_only(run: RunSettings) -> str:
         return "the network is recurrent"
     if run.init_freeze:
         return "init_freeze keeps parameters as they are"
+    if run.precision == "bf16":
+        return "precision=bf16 is torch's"
+    if run.compile == "on":
+        return "compile=on is torch's"
     return f"optimizer.accumulation={accumulation} is torch's" if accumulation > 1 else ""
 
 

@@ -22,6 +22,7 @@ MLP = {
     "pictures": "auto",
     "channels": "auto",
     "picture_size": 64,
+    "checkpointing": False,
     "cnn_width": 1,
     "cnn_depth": 2,
     "cnn_activation": "relu",
@@ -84,6 +85,9 @@ def values(**changes: Any) -> dict[str, Any]:
         "device": "cpu",
         "num_threads": "auto",
         "kernels": "auto",
+        "precision": "fp32",
+        "compile": "auto",
+        "ema": None,
         "sampler": "auto",
         "num_workers": "auto",
         "profile": False,
@@ -224,7 +228,7 @@ def test_parts_have_no_defaults_and_every_key_is_documented(name: str) -> None:
     assert all(len(k.doc) > 5 and k.doc.endswith(".") for k in keys_of(PARTS[name]))
 
 
-@pytest.mark.parametrize("key", ["optimizer.accumulation=2"])
+@pytest.mark.parametrize("key", ["optimizer.accumulation=2", "network.checkpointing=true"])
 def test_what_passes_noisy_layers_in_parts_is_refused(key: str) -> None:
     values = config.compose(["algo=rainbow", "env=CartPole-v1", key])
     with pytest.raises(UserError, match=f"{key.partition('=')[0]} does not fit exploration=noisy"):

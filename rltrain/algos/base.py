@@ -6,7 +6,8 @@ Legend: B environments.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,6 +121,11 @@ class Algorithm(Stateful, ABC):
 
     def reset_targets(self) -> None:
         """Makes target networks, where there are any, what their networks are."""
+
+    @contextmanager
+    def evaluated(self) -> Iterator[Policy]:
+        """The policy as evaluations are to see it."""
+        yield self.policy
 
     def end_episodes(self) -> None:
         """Called when the environments are restarted in mid-episode."""

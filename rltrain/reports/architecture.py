@@ -84,7 +84,9 @@ def networks_of(algorithm: Any) -> Iterator[tuple[str, nn.Module, tuple[Tensor, 
         return
     if hasattr(algorithm, "inner"):
         yield from networks_of(algorithm.inner)
-        policy = algorithm.inner.policy
+        if not hasattr(algorithm, "intrinsic"):
+            return
+        policy = algorithm.policy
         owners = [algorithm.intrinsic]
     else:
         policy = algorithm.policy

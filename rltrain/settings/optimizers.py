@@ -33,6 +33,14 @@ class AdamSettings(OptimizerSettings):
 
 
 @dataclass(frozen=True)
+class MuonSettings(OptimizerSettings):
+    momentum: float = key("Decay of the mean gradient of hidden layers' matrices.", min=0, below=1)
+    betas: tuple[float, float] = key("AdamW's, of the other parameters.", min=0, below=1)
+    eps: float = key("AdamW's.", above=0)
+    weight_decay: float = key("Decoupled decay of both.", min=0)
+
+
+@dataclass(frozen=True)
 class RMSpropSettings(OptimizerSettings):
     alpha: float = key("Decay of the second moment.", min=0, below=1)
     eps: float = key("Added to the denominator.", above=0)
@@ -56,4 +64,13 @@ register(Entry("optimizer", "adamw", AdamSettings, "torch.optim:AdamW", "Loshchi
 register(Entry("optimizer", "radam", AdamSettings, "torch.optim:RAdam", "Liu et al. 2020"))
 register(Entry("optimizer", "rmsprop", RMSpropSettings, "torch.optim:RMSprop", "Hinton 2012"))
 register(Entry("optimizer", "sgd", SGDSettings, "torch.optim:SGD", "Gradient descent"))
+register(
+    Entry(
+        "optimizer",
+        "muon",
+        MuonSettings,
+        "rltrain.optimizers.muon:Muon",
+        "Orthogonal steps for hidden layers, AdamW for the rest (Jordan et al. 2024)",
+    )
+)
 register(Entry("optimizer", "none", NoOptimizerSettings, "", "No optimiser: tabular algorithms"))

@@ -164,6 +164,8 @@ def _check_combination(run: RunSettings) -> None:
             f" {' or '.join(entry.explorations)}."
         )
     _check_noise(run)
+    if run.ema is not None and not entry.networks:
+        raise UserError(f"ema={run.ema:g}: algo={run.algo.name} is tabular. Set ema=null.")
     if run.eval.stop_at is not None and not run.eval.every:
         raise UserError(
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."

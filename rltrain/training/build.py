@@ -18,6 +18,7 @@ from gymnasium import Space
 from torch import nn
 
 from rltrain import fast
+from rltrain.algos.averaged import Averaged
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.core.errors import UserError
 from rltrain.core.layout import Layout, layout_of
@@ -106,7 +107,8 @@ def build_algorithm(
 ) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
-    network = functools.partial(_network, run)
+    hidden: set[nn.Parameter] = set()
+    network = functools.partial(_network, run, hidden)
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
@@ -122,7 +124,7 @@ def build_algorithm(
         seed=run.seed,
         device=device,
         network=network,
-        optimizer=functools.partial(_optimizer, run),
+        optimizer=functools.partial(_optimizer, run, hidden),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
         dataset=dataset,
         dataset_share=run.dataset_share,
@@ -136,10 +138,10 @@ def build_algorithm(
     if dataset is not None:  # of replay a part, and of cloning all that there is to see
         policy: Any = algorithm.policy
         policy.inputs.observe(dataset.obs)
-    if run.intrinsic.name == "none":
-        return algorithm
-    reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
-    return Curious(algorithm, reward)
+    if run.intrinsic.name != "none":
+        reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
+        algorithm = Curious(algorithm, reward)
+    return algorithm if run.ema is None else Averaged(algorithm, run.ema)
 
 
 def without_data(run: RunSettings) -> RunSettings:
@@ -164,7 +166,7 @@ def _looked_at(run: RunSettings, observation_space: Space) -> tuple[int, bool]:
     """Parameters of the network's body, 0 for a table; and whether NumPy's kernels know it."""
     if not registry.entry("algo", run.algo.name).networks:
         return 0, False
-    body = _network(run, layout_of(observation_space))
+    body = _network(run, set(), layout_of(observation_space))
     shared = getattr(run.network, "shared", False)
     known = not shared and fast.knows(with_head(body, 1, gain=None))
     return sum(p.numel() for p in body.parameters()), known
@@ -179,25 +181,33 @@ def spaces_of(run: RunSettings) -> Spaces:
 
 def _network(
     run: RunSettings,
+    hidden: set[nn.Parameter],
     layout: Layout,
     beside: int = 0,
     body: Callable[[int], nn.Module] | None = None,
 ) -> nn.Module:
+    """A body; the matrices of its linear layers are added to those that are `hidden`."""
     if body is None:
         cls = registry.entry("network", run.network.name).load()
         body = functools.partial(cls, run.network)
     made = with_encoder(run.network, layout, body, beside)
+    hidden.update(m.weight for m in made.modules() if isinstance(m, nn.Linear))
     return in_bfloat16(made) if run.precision == "bf16" else made
 
 
 def _optimizer(
-    run: RunSettings, parameters: Iterable[nn.Parameter], learning_rate: float
+    run: RunSettings,
+    hidden: set[nn.Parameter],
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
 ) -> torch.optim.Optimizer:
     cls = registry.entry("optimizer", run.optimizer.name).load()
     common = [field.name for field in fields(OptimizerSettings)]
     kwargs = {k: v for k, v in asdict(run.optimizer).items() if k not in common}
     if "fused" in cls.__init__.__annotations__:
         kwargs["fused"] = True  # one call for all parameters
+    if "hidden" in cls.__init__.__annotations__:
+        kwargs["hidden"] = hidden
     group: dict[str, Any] = {"params": list(parameters)}
     if run.optimizer.accumulation > 1:
         group["accumulation"] = run.optimizer.accumulation  # `descend` looks there

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 
 class Muon(torch.optim.Optimizer):
@@ -22,7 +22,7 @@ class Muon(torch.optim.Optimizer):
         self,
         groups: Iterable[dict[str, Any]],
         lr: float,
-        hidden: Collection[nn.Parameter],
+        hidden: Collection[Tensor],
         momentum: float,
         betas: tuple[float, float],
         eps: float,
@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
                 self._inner.append(torch.optim.AdamW(own, lr, betas, eps, weight_decay, fused=True))
         super().__init__([g for inner in self._inner for g in inner.param_groups], {})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         # Groups and state are this object's, which is what is saved and put back.
         for inner, group in zip(self._inner, self.param_groups, strict=True):
             inner.param_groups, inner.state = [group], self.state

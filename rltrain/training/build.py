@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Space
-from torch import nn
+from torch import Tensor, nn
 
 from rltrain import fast
 from rltrain.algos.averaged import Averaged
@@ -107,7 +107,7 @@ def build_algorithm(
 ) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
-    hidden: set[nn.Parameter] = set()
+    hidden: set[Tensor] = set()
     network = functools.partial(_network, run, hidden)
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
@@ -181,7 +181,7 @@ def spaces_of(run: RunSettings) -> Spaces:
 
 def _network(
     run: RunSettings,
-    hidden: set[nn.Parameter],
+    hidden: set[Tensor],
     layout: Layout,
     beside: int = 0,
     body: Callable[[int], nn.Module] | None = None,
@@ -197,7 +197,7 @@ def _network(
 
 def _optimizer(
     run: RunSettings,
-    hidden: set[nn.Parameter],
+    hidden: set[Tensor],
     parameters: Iterable[nn.Parameter],
     learning_rate: float,
 ) -> torch.optim.Optimizer:

@@ -18,7 +18,7 @@ from tests.conftest import small
 
 
 def test_the_average_by_hand(compose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 1 and 4 with d = ½: (½·1 + 1·4) / 1.5 = 3; then two steps to 8: (¼·4.5 + 1.5·8) / 1.875."""
+    """d = ½: 1 and 4 give (½·1 + 4) / 1.5; two steps to 8 (¼·4.5 + 1.5·8) / 1.875."""
     algorithm, _ = build(compose, "dqn", "ema=0.5")
     assert isinstance(algorithm, Averaged)
     values = iter([(1.0, 1), (4.0, 1), (9.0, 0), (8.0, 2)])

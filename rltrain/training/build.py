@@ -317,6 +317,8 @@ def choose_sampler(run: RunSettings, performance: Performance) -> int:
         pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"
     elif run.env.batched and batched.knows(env_factory(run)):
         pays, why = False, "auto: they are stepped at once"
+    elif run.compile == "on":
+        pays, why = False, "auto: workers compile nothing, and act otherwise in the last bits"
     elif multiprocessing.current_process().daemon:
         pays, why = False, "auto: this process may have no children"
     else:

@@ -168,7 +168,7 @@ def _learners(algorithm: Any) -> list[Any]:
     return list(getattr(algorithm, "learners", [algorithm]))
 
 
-def _owners(algorithm: Any) -> list[Any]:
+def owners_of(algorithm: Any) -> list[Any]:
     """All that may hold networks and optimisers."""
     owners = []
     while hasattr(algorithm, "inner"):
@@ -180,16 +180,16 @@ def _owners(algorithm: Any) -> list[Any]:
 
 
 def _optimizers(algorithm: Any) -> list[torch.optim.Optimizer]:
-    values = [v for owner in _owners(algorithm) for v in vars(owner).values()]
+    values = [v for owner in owners_of(algorithm) for v in vars(owner).values()]
     return [v for v in values if isinstance(v, torch.optim.Optimizer)]
 
 
 def _parameters(algorithm: Any) -> list[Tensor]:
     """Tensors of all networks, target networks and averages among them, each once."""
-    values = [v for owner in _owners(algorithm) for v in vars(owner).values()]
+    values = [v for owner in owners_of(algorithm) for v in vars(owner).values()]
     modules = [v for v in values if isinstance(v, nn.Module)]
     found = [t for m in modules for t in (*m.parameters(), *m.buffers())]
-    found += [t for owner in _owners(algorithm) for t in getattr(owner, "average", ())]
+    found += [t for owner in owners_of(algorithm) for t in getattr(owner, "average", ())]
     return list({t.data_ptr(): t for t in found}.values())
 
 

@@ -55,7 +55,7 @@ def choose(run: RunSettings, algorithm: Any, done: int, performance: Performance
         limit = torch._dynamo.config.recompile_limit
         torch._dynamo.config.recompile_limit = max(limit, 6 * len(bodies))
         for body in bodies:
-            body.compile(backend=BACKEND, dynamic=True)  # type: ignore[no-untyped-call] # torch's
+            body.compile(backend=BACKEND, dynamic=True)
     return use
 
 

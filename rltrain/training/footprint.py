@@ -82,11 +82,12 @@ def footprint(run: RunSettings, algorithm: Any) -> dict[str, int]:
 def samples_at_once(run: RunSettings) -> int:
     """N: a minibatch or, without, a rollout; or one part of it (optimizer.accumulation)."""
     s = run.algo
-    whole = isinstance(s, TRPOSettings) or not hasattr(s, "batch_size")
-    if whole:  # the step of TRPO's policy is of all samples, in one part
+    if isinstance(s, TRPOSettings) or not hasattr(s, "batch_size"):
+        # the step of TRPO's policy is of all samples, in one part
         rollout = int(s.n_steps * run.env.num_envs)
-        return rollout if isinstance(s, TRPOSettings) else -(-rollout // run.optimizer.accumulation)
-    return -(-s.batch_size // run.optimizer.accumulation)
+        parts = 1 if isinstance(s, TRPOSettings) else int(run.optimizer.accumulation)
+        return -(-rollout // parts)
+    return -(-int(s.batch_size) // int(run.optimizer.accumulation))
 
 
 def activations(algorithm: Any, samples: int) -> int:

@@ -21,7 +21,8 @@ from rltrain.fast.actor_critic import (
     NumpyPolicyGradientLearner,
     NumpyPPOLearner,
 )
-from rltrain.fast.continuous import NumpySACLearner, NumpyTD3Learner
+from rltrain.fast.continuous import NumpySACLearner
+from rltrain.fast.deterministic import NumpyTD3Learner
 from rltrain.fast.mlp import linear_layers
 from rltrain.fast.optimizers import can_share
 from rltrain.fast.q_network import NumpyDQNLearner, NumpyQNetwork, dueling_layers

@@ -11,19 +11,17 @@ Legend: T steps of a horizon, B environments, W workers.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import pickle
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import Space
 from numpy.typing import NDArray
 
@@ -36,84 +34,22 @@ from rltrain.core.types import Progress, Rows, Transition
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import RunSettings
 from rltrain.training import build
+from rltrain.training.arena import (
+    NEVER,
+    Arena,
+    Share,
+    arrays,
+    example,
+    join,
+    join_envs,
+    part_of_envs,
+    shares,
+    tensors,
+)
 from rltrain.training.sampler import InlineSampler
 
-_NEVER = -1  # no step to stop at
 _POLL = 0.1  # seconds between looks at signals and at the parent
-_COLUMNS = ("obs", "action", "reward", "terminated", "truncated", "successor", "valid")
 _JOIN = 5.0  # seconds that a worker has to close its environments
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which environments a worker steps; each is `width` rows, one for each of its agents."""
-
-    first: int
-    count: int
-    total: int
-    width: int = 1
-
-    @property
-    def envs(self) -> slice:
-        return slice(self.first, self.first + self.count)
-
-    @property
-    def rows(self) -> slice:
-        return slice(self.first * self.width, (self.first + self.count) * self.width)
-
-    @property
-    def total_rows(self) -> int:
-        return self.total * self.width
-
-
-def shares(total: int, workers: int, width: int = 1) -> list[Share]:
-    """`total` environments dealt out evenly, in order."""
-    edges = [total * w // workers for w in range(workers + 1)]
-    return [Share(a, b - a, total, width) for a, b in itertools.pairwise(edges)]
-
-
-class Arena:
-    """What one horizon of all environments comes to, in memory that processes share.
-
-    Arrays are `[T, B, ...]`; `extras` are what the policy returns beside the action.
-    """
-
-    def __init__(self, horizon: int, example: Transition) -> None:
-        columns: dict[str, Rows] = {
-            name: getattr(example, name) for name in _COLUMNS if getattr(example, name) is not None
-        }
-        columns |= {f"extras.{name}": rows for name, rows in example.extras.items()}
-        self._layout = [
-            (name, (horizon, *rows.shape), rows.dtype.str) for name, rows in columns.items()
-        ]
-        context = processes.context()
-        self._raw = [context.RawArray("b", horizon * rows.nbytes) for rows in columns.values()]
-        self.limit: Any = context.RawValue("q", _NEVER)  # workers stop before this step
-        self._attach()
-
-    def _attach(self) -> None:
-        self._columns = {
-            name: np.frombuffer(raw, dtype).reshape(shape)
-            for raw, (name, shape, dtype) in zip(self._raw, self._layout, strict=True)
-        }
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k != "_columns"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._attach()
-
-    def write(self, t: int, rows: slice, step: Transition) -> None:
-        for name, column in self._columns.items():
-            outer, _, inner = name.partition(".")
-            column[t, rows] = step.extras[inner] if inner else getattr(step, outer)
-
-    def read(self, t: int) -> Transition:
-        """Step `t` of all environments, as views."""
-        plain = {n: c[t] for n, c in self._columns.items() if "." not in n}
-        extras = {n.partition(".")[2]: c[t] for n, c in self._columns.items() if "." in n}
-        return Transition(**plain, extras=extras)
 
 
 class _SharePolicy:
@@ -217,7 +153,7 @@ class _Worker:
     ) -> tuple[int, list[Episode], dict[str, float]]:
         """Goes on to `horizon`, or to where the arena's limit is; says where it stopped."""
         if policy is not None:
-            self.policy.load_state_dict(_tensors(policy))
+            self.policy.load_state_dict(tensors(policy))
         sampler, limit = self.sampler, self.arena.limit
         self.memory.position = sampler.collected
 
@@ -260,7 +196,7 @@ class ProcessSampler(Stateful):
         self.collected = 0
         self.finished: list[tuple[int, float, int]] = []
         self.seconds = {"env": 0.0, "act": 0.0}
-        self._arena = Arena(algorithm.horizon, _example(algorithm.policy, spaces))
+        self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces))
         self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
         self._shares = shares(spaces.num_envs, workers, max(1, len(spaces.agents)))
         self._pipes: list[Connection] = []
@@ -289,9 +225,9 @@ class ProcessSampler(Stateful):
 
         False where `stop` said so before they were complete; the next call goes on there.
         """
-        self._arena.limit.value = _NEVER
+        self._arena.limit.value = NEVER
         begin = self.collected
-        self._ask("collect", horizon, _arrays(self.algorithm.policy.state_dict()))
+        self._ask("collect", horizon, arrays(self.algorithm.policy.state_dict()))
         reached = self._gather(stop)
         if min(reached) != max(reached):  # stopped: the others catch up with the first
             self._arena.limit.value = max(reached)
@@ -342,7 +278,7 @@ class ProcessSampler(Stateful):
         waiting = {pipe: i for i, pipe in enumerate(self._pipes) if only is None or only[i]}
         answers: dict[int, Any] = {}
         while waiting:
-            if self._arena.limit.value == _NEVER and stop():
+            if self._arena.limit.value == NEVER and stop():
                 self._arena.limit.value = 0
             for pipe in wait([*waiting], _POLL):
                 number = waiting.pop(pipe)  # type: ignore[call-overload] # they are pipes
@@ -393,9 +329,9 @@ class ProcessSampler(Stateful):
         states: list[dict[str, Any]] = [a[0] for a in answers]
         random = [a[1] for a in answers]
         return states[0] | {
-            "policy_state": _join([s["policy_state"] for s in states], self._shares),
+            "policy_state": join([s["policy_state"] for s in states], self._shares),
             "finished": list(self.finished),
-            "envs": _join_envs([s["envs"] for s in states]),
+            "envs": join_envs([s["envs"] for s in states]),
             "random": random,
         }
 
@@ -403,7 +339,7 @@ class ProcessSampler(Stateful):
         random = state.get("random", [])
         whole = {k: v for k, v in state.items() if k != "random"}
         for i, (share, pipe) in enumerate(zip(self._shares, self._pipes, strict=True)):
-            part = whole | {"envs": _part_of_envs(whole["envs"], share), "finished": []}
+            part = whole | {"envs": part_of_envs(whole["envs"], share), "finished": []}
             own = random[i] if len(random) == len(self._shares) else None
             self._send(i, pipe, pickle.dumps(("load", part, own), protocol=5))
         if not all(self._answers()):
@@ -424,61 +360,3 @@ class ProcessSampler(Stateful):
             if process.is_alive():
                 process.kill()
                 process.join()
-
-
-def _example(policy: Policy, spaces: build.Spaces) -> Transition:
-    """A transition with the shapes and types of all to come."""
-    shape = (spaces.num_rows, *shape_of(spaces.observation_space))
-    obs: Rows = np.zeros(shape, dtype_of(spaces.observation_space))
-    state = policy.initial_state(spaces.num_rows)
-    action, _, extras = policy.act(obs, state, True, np.random.default_rng(0))
-    flags, reward = np.zeros(spaces.num_rows, np.bool_), np.zeros(spaces.num_rows, np.float32)
-    valid = ~flags if spaces.agents else None
-    return Transition(obs, action, reward, flags, flags, obs, extras, valid)
-
-
-def _join(states: list[Any], parts: list[Share]) -> Any:
-    """Recurrent state `[B, ...]`, or tuples of it, of which each worker has its own rows."""
-    if states[0] is None:
-        return None
-    if isinstance(states[0], tuple | list):
-        return type(states[0])(_join(list(column), parts) for column in zip(*states, strict=True))
-    rows = [state[share.rows] for state, share in zip(states, parts, strict=True)]
-    return torch.cat(rows) if isinstance(rows[0], torch.Tensor) else np.concatenate(rows)
-
-
-def _join_envs(states: list[dict[str, Any]]) -> dict[str, Any]:
-    joined: dict[str, Any] = {
-        n: np.concatenate([s[n] for s in states]) for n in _rows_of(states[0])
-    }
-    saved = None if states[0]["envs"] is None else [env for s in states for env in s["envs"]]
-    return joined | {"restarted_at": states[0]["restarted_at"], "envs": saved}
-
-
-def _part_of_envs(state: dict[str, Any], share: Share) -> dict[str, Any]:
-    part = {name: state[name][share.rows] for name in _rows_of(state)}
-    saved = None if state["envs"] is None else state["envs"][share.envs]
-    return part | {"restarted_at": state["restarted_at"], "envs": saved}
-
-
-def _rows_of(state: dict[str, Any]) -> list[str]:
-    """Of the state of environments what has a row for each."""
-    return [name for name in state if name not in ("restarted_at", "envs")]
-
-
-def _arrays(tree: Any) -> Any:
-    """`tree` with its tensors as arrays, which are sent in a fraction of the time."""
-    if isinstance(tree, torch.Tensor):
-        return ("tensor", tree.detach().cpu().numpy())
-    if isinstance(tree, dict):
-        return {name: _arrays(value) for name, value in tree.items()}
-    return tree
-
-
-def _tensors(tree: Any) -> Any:
-    """The inverse of `_arrays`."""
-    if isinstance(tree, tuple) and len(tree) == 2 and tree[0] == "tensor":
-        return torch.from_numpy(tree[1])
-    if isinstance(tree, dict):
-        return {name: _tensors(value) for name, value in tree.items()}
-    return tree

@@ -13,7 +13,8 @@ from rltrain import fast
 from rltrain.algos.sac import DiscreteSACLearner, SACLearner
 from rltrain.algos.td3 import TD3Learner
 from rltrain.core.errors import TrainingError
-from rltrain.fast.continuous import NumpySACLearner, NumpyTD3Learner, squashed, squashed_backward
+from rltrain.fast.continuous import NumpySACLearner, squashed, squashed_backward
+from rltrain.fast.deterministic import NumpyTD3Learner
 from rltrain.functional.distributions import squashed_gaussian
 from rltrain.networks.critics import Critics
 from rltrain.networks.mlp import with_head

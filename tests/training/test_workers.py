@@ -19,11 +19,12 @@ from rltrain.core.errors import EnvError, TrainingError, UserError
 from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, checkpoint, session
+from rltrain.training.arena import shares
 from rltrain.training.build import choose_sampler
 from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
-from rltrain.training.workers import ProcessSampler, shares
+from rltrain.training.workers import ProcessSampler
 from tests.conftest import REMEMBERING, STEPPING, small
 from tests.training.test_faults import ENV, NAN_ENV
 from tests.training.test_resume import OPAQUE, newest, rows_without_time

@@ -17,6 +17,7 @@ LAYERS = [
     "core",
     "settings",
     "functional",
+    "optimizers",
     "exploration",
     "networks",
     "fast",

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from rltrain import fast
 from rltrain.algos.actor_critic import OnPolicy, PolicyGradientLearner, named
-from rltrain.algos.base import Metrics, Parts, means, set_learning_rate
+from rltrain.algos.base import Metrics, Parts, means
 from rltrain.core.types import Progress
 from rltrain.functional.returns import explained_variance
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.statistics import standardized
 from rltrain.settings.algos import A2CSettings
 
@@ -37,8 +36,7 @@ class A2C(OnPolicy):
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
         fraction = self.begun_at(progress)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
         explored = self.exploration.advance(fraction)
         self.learner.ent_coef = self.exploration.ent_coef
 

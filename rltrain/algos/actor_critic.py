@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, Parts, Policy, PolicyState, descend
+from rltrain.algos.base import Algorithm, LearningRate, Parts, Policy, PolicyState
+from rltrain.algos.descent import descend
 from rltrain.algos.samples import order_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
@@ -94,15 +95,19 @@ class PolicyGradientLearner:
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        s = self.settings
-        x, action, advantage, target = (as_tensors(c, self.device) for c in columns)
+        batch = tuple(as_tensors(c, self.device) for c in columns)
+        limit = self.settings.max_grad_norm
+        return descend(self._terms, batch, "train/loss", self.networks, self.optimizer, limit)
+
+    def _terms(
+        self, x: Tensor, action: Tensor, advantage: Tensor, target: Tensor
+    ) -> tuple[Tensor, ...]:
         log_prob, entropy, value = self.networks.evaluate(x, action)
         policy_loss = losses.policy_gradient(log_prob, advantage)
         value_loss = losses.value_loss(value, target)
         entropy_loss = -entropy.mean()
-        loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
-        descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
-        return tuple(term.detach() for term in (loss, policy_loss, value_loss, entropy_loss))
+        weighted = self.ent_coef * entropy_loss + self.settings.vf_coef * value_loss
+        return policy_loss + weighted, policy_loss, value_loss, entropy_loss
 
 
 class OnPolicy(Algorithm):
@@ -128,6 +133,7 @@ class OnPolicy(Algorithm):
     def __init__(self, settings: OnPolicySettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = settings.n_steps
+        self.rate = LearningRate(settings, parts)
         self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
         self.order = order_of(self.policy.networks, self.policy.inputs)
         self.memory = Rollout(

@@ -5,9 +5,9 @@ Legend: B environments.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,11 +17,11 @@ from gymnasium import Space
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rltrain.core.errors import TrainingError
 from rltrain.core.spaces import Agent
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Rows, Transition
 from rltrain.exploration.base import Exploration
+from rltrain.functional.schedules import scheduled, warmed
 from rltrain.memory.dataset import Dataset
 from rltrain.networks.recurrent import Stateless
 
@@ -54,6 +54,7 @@ class Parts:
     shared: bool = False
     threads: int = 1  # that an update may use beside torch's own
     agents: tuple[Agent, ...] = ()  # none where there is but one
+    warmup: float = 0.0  # share of training over which learning rates rise
 
 
 class Memory(Protocol):
@@ -121,6 +122,11 @@ class Algorithm(Stateful, ABC):
     def reset_targets(self) -> None:
         """Makes target networks, where there are any, what their networks are."""
 
+    @contextmanager
+    def evaluated(self) -> Iterator[Policy]:
+        """The policy as evaluations are to see it."""
+        yield self.policy
+
     def end_episodes(self) -> None:
         """Called when the environments are restarted in mid-episode."""
         self.memory.end_episodes()
@@ -133,48 +139,31 @@ def means(history: list[Any]) -> list[Any]:
     return [np.asarray(mean) for mean in np.mean(history, 0)]
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+class LearningRate:
+    """The rate of an algorithm's optimisers: it rises while they warm up, and has a schedule."""
 
+    def __init__(self, settings: Any, parts: Parts) -> None:
+        self.value, self.schedule = settings.learning_rate, settings.learning_rate_schedule
+        self.warmup = parts.warmup
 
-def descend(
-    loss: Tensor,
-    name: str,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    max_grad_norm: float = math.inf,
-) -> None:
-    """One optimiser step down `loss` on the parameters of `module`, and of it alone.
+    def set(
+        self,
+        progress: Progress,
+        *optimizers: torch.optim.Optimizer | None,
+        at: float | None = None,
+    ) -> float:
+        """Sets the rate of this moment and returns it.
 
-    What else the loss goes through is given no gradient, and costs none; where all parameters
-    are frozen, nothing is done.
-
-    Raises:
-        TrainingError: the loss or a gradient is NaN or infinite; no step was taken.
-    """
-    if not math.isfinite(loss.item()):
-        raise TrainingError(f"{name} is {loss.item()}; the update was not applied.")
-    own = [p for p in module.parameters() if p.requires_grad]
-    if not own:
-        return
-    optimizer.zero_grad()
-    loss.backward(inputs=own)  # type: ignore[no-untyped-call] # torch has no type for it
-    norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
-    if not math.isfinite(norm.item()):
-        bad = next(
-            (n for n, p in module.named_parameters() if p.grad is not None and not _finite(p.grad)),
-            "all parameters together",
-        )
-        raise TrainingError(
-            f"the gradient of {bad} is no number, though {name} is {loss.item():.4g};"
-            " the update was not applied."
-        )
-    optimizer.step()
-
-
-def _finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+        `at` is the fraction of training that the schedule goes by, if it is not that of now.
+        The warm-up always goes by now: the first update has a rate above 0.
+        """
+        fraction = progress.fraction
+        rate = scheduled(self.value, self.schedule, fraction if at is None else at)
+        rate = warmed(rate, self.warmup, fraction)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups if optimizer is not None else ():
+                group["lr"] = rate
+        return rate
 
 
 @torch.no_grad()

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from rltrain.algos.actor_critic import ActorCriticPolicy
-from rltrain.algos.base import Algorithm, Metrics, Parts, descend, set_learning_rate
+from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts
+from rltrain.algos.descent import descend
 from rltrain.core.errors import UserError
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
 from rltrain.memory.passes import Passes
 from rltrain.memory.rollout import action_dtype
 from rltrain.networks.actor_critic import ActorCritic
@@ -50,11 +50,14 @@ class BCLearner:
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        loss = self.losses(*self._tensors(x, action)).mean()
-        descend(loss, "train/loss", self.networks, self.optimizer, self.settings.max_grad_norm)
+        columns, limit = self._tensors(x, action), self.settings.max_grad_norm
+        (loss,) = descend(self._terms, columns, "train/loss", self.networks, self.optimizer, limit)
         if self.networks.log_std is not None:
             self.networks.log_std.data.clamp_(min=LOG_STD_MIN)
-        return loss.detach()
+        return loss
+
+    def _terms(self, x: Tensor, action: Tensor) -> tuple[Tensor]:
+        return (self.losses(x, action).mean(),)
 
     @torch.no_grad()
     def judge(self, x: Rows, action: Rows) -> dict[str, float]:
@@ -83,6 +86,7 @@ class BC(Algorithm):
     def __init__(self, settings: BCSettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = settings.batch_size
+        self.rate = LearningRate(settings, parts)
         self.policy: ActorCriticPolicy = ActorCriticPolicy(
             parts, settings.normalize_obs, settings.log_std_init, critic=False
         )
@@ -99,8 +103,7 @@ class BC(Algorithm):
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
         fraction = progress.fraction_at(progress.steps - self.horizon)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
         loss = self.learner.step(*self._samples(self.memory.draw(s.batch_size)))
         progress.updates += 1
         metrics: dict[str, Any] = {

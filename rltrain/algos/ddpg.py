@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, Metrics, Parts, descend, follow, means, set_learning_rate
+from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, follow, means
+from rltrain.algos.descent import descend
 from rltrain.algos.td3 import DeterministicPolicy
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
@@ -60,14 +60,16 @@ class DDPGLearner:
         Raises:
             TrainingError: a loss or a gradient is no number; it moved nothing.
         """
-        batch = [torch.from_numpy(c).to(self.device) for c in columns]
-        critic_loss, value = self.critic_loss(*batch)
-        descend(critic_loss, "train/critic_loss", self.critic, self.critic_optimizer)
-        actor_loss = self.actor_loss(batch[0])
-        descend(actor_loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        batch = tuple(torch.from_numpy(c).to(self.device) for c in columns)
+        critic_loss, value = descend(
+            self.critic_loss, batch, "train/critic_loss", self.critic, self.critic_optimizer
+        )
+        (actor_loss,) = descend(
+            self.actor_loss, batch[:1], "train/actor_loss", self.actor, self.actor_optimizer
+        )
         slow, moving = (self.target, self.target_actor), (self.critic, self.actor)
         follow(slow, moving, self.settings.tau)
-        return critic_loss.detach(), actor_loss.detach(), value.detach()
+        return critic_loss, actor_loss, value
 
     def critic_loss(
         self, x: Tensor, action: Tensor, reward: Tensor, terminated: Tensor, successor: Tensor
@@ -79,9 +81,9 @@ class DDPGLearner:
         values = self.critic(x, action)
         return squared_error(values, target), values.mean()
 
-    def actor_loss(self, x: Tensor) -> Tensor:
+    def actor_loss(self, x: Tensor) -> tuple[Tensor]:
         """−E[Q(s, π(s))], whose gradient is the policy gradient of eq. 6."""
-        return -self.critic.first(x, self.actor(x).tanh()).mean()
+        return (-self.critic.first(x, self.actor(x).tanh()).mean(),)
 
 
 class DDPG(Algorithm):
@@ -107,6 +109,7 @@ class DDPG(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critic = Critics(parts.network, layout, 1, 1, actions).to(parts.device)
@@ -145,9 +148,7 @@ class DDPG(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return metrics
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.actor_optimizer, rate)
-        set_learning_rate(self.critic_optimizer, rate)
+        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
         if history:

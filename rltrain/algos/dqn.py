@@ -19,22 +19,22 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
-    descend,
     follow,
     means,
-    set_learning_rate,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.exploration.discrete import Noisy
 from rltrain.functional import distributional
-from rltrain.functional.schedules import linear, scheduled
+from rltrain.functional.schedules import linear
 from rltrain.functional.td import action_values, huber_losses
 from rltrain.memory.mixed import MixedReplay, with_dataset
 from rltrain.memory.n_step import NStepReplay
@@ -122,15 +122,20 @@ class DQNLearner:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         discounts = (self.settings.gamma if discount is None else discount) * (1 - terminated)
-        columns = (x, action, reward, discounts, successor)
-        losses, value, error = self.losses(*map(self._tensor, columns))
-        loss = (losses if weight is None else self._tensor(weight) * losses).mean()
-        descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
-        errors = None if weight is None else error.detach().cpu().numpy()
-        return loss.detach(), value.detach().mean(), errors
+        columns = tuple(map(self._tensor, (x, action, reward, discounts, successor, weight)))
+        limit = self.settings.max_grad_norm
+        loss, value, error = descend(
+            self._terms, columns, "train/loss", self.network, self.optimizer, limit
+        )
+        return loss, value, None if weight is None else error.cpu().numpy()
 
-    def _tensor(self, rows: Rows) -> Any:
-        return as_tensors(rows, self.device)
+    def _tensor(self, rows: Rows | None) -> Any:
+        return None if rows is None else as_tensors(rows, self.device)
+
+    def _terms(self, *columns: Any) -> tuple[Tensor, ...]:
+        *transitions, weight = columns
+        losses, value, error = self.losses(*transitions)
+        return (losses if weight is None else weight * losses).mean(), value.mean(), error
 
     def losses(
         self, x: Tensor, action: Tensor, reward: Tensor, discount: Tensor, successor: Tensor
@@ -254,6 +259,7 @@ class DQN(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
@@ -284,8 +290,7 @@ class DQN(Algorithm):
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval
             self.learner.update_target()
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer)
         if isinstance(memory, PrioritizedReplay):
             memory.beta = linear(s.priority_beta, 1.0, progress.fraction)
             metrics["train/priority_beta"] = memory.beta

@@ -6,6 +6,7 @@ action dimensions. Details follow "The 37 implementation details of PPO" (Huang 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from rltrain import fast
 from rltrain.algos.actor_critic import OnPolicy, named
-from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
+from rltrain.algos.base import Metrics, Parts, means
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
@@ -60,17 +62,37 @@ class PPOLearner:
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        s, index, head = self.settings, torch.from_numpy(rows).to(self.device), self.networks.head
+        s, index = self.settings, torch.from_numpy(rows).to(self.device)
         x, action, old_log_prob, advantage, target, old_value = (c[index] for c in self._columns)
+        if s.normalize_advantage:
+            advantage = losses.normalize(advantage)
+        old: tuple[Tensor, ...] = ()
+        if s.objective == "kl_penalty":
+            old = tuple(p[index] if p.dim() > 1 else p.expand(len(index), -1) for p in self._old)
+        terms_of = functools.partial(self._terms, clip_range, kl_coef)
+        columns = (x, action, old_log_prob, advantage, target, old_value, *old)
+        limit = s.max_grad_norm
+        return descend(terms_of, columns, "train/loss", self.networks, self.optimizer, limit)
+
+    def _terms(
+        self,
+        clip_range: float,
+        kl_coef: float,
+        x: Tensor,
+        action: Tensor,
+        old_log_prob: Tensor,
+        advantage: Tensor,
+        target: Tensor,
+        old_value: Tensor,
+        *old: Tensor,
+    ) -> tuple[Tensor, ...]:
+        s, head = self.settings, self.networks.head
         distribution, value = self.networks.both(x)
         log_ratio = head.log_prob(distribution, action) - old_log_prob
         ratio = log_ratio.exp()
-        if s.normalize_advantage:
-            advantage = losses.normalize(advantage)
         if s.objective == "clip":
             policy_loss = losses.clipped_surrogate(ratio, advantage, clip_range)
         else:
-            old = tuple(p[index] if p.dim() > 1 else p for p in self._old)
             kl = head.kl(old, distribution)
             policy_loss = losses.penalized_surrogate(ratio, advantage, kl, kl_coef)
         if s.clip_range_vf is None:
@@ -79,12 +101,10 @@ class PPOLearner:
             value_loss = losses.clipped_value_loss(value, old_value, target, s.clip_range_vf)
         entropy_loss = -head.entropy(distribution).mean()
         loss = policy_loss + self.ent_coef * entropy_loss + s.vf_coef * value_loss
-        descend(loss, "train/loss", self.networks, self.optimizer, s.max_grad_norm)
         with torch.no_grad():
             approx_kl = losses.approx_kl(log_ratio)
             clipped = ((ratio - 1).abs() > clip_range).float().mean()
-        terms = (loss, policy_loss, value_loss, entropy_loss, approx_kl, clipped)
-        return tuple(term.detach() for term in terms)
+        return loss, policy_loss, value_loss, entropy_loss, approx_kl, clipped
 
     @torch.no_grad()
     def divergence(self) -> float:
@@ -113,9 +133,8 @@ class PPO(OnPolicy):
 
     def update(self, progress: Progress) -> Metrics:
         s, fraction = self.settings, self.begun_at(progress)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
         clip_range = scheduled(s.clip_range, s.clip_range_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
         explored = self.exploration.advance(fraction)
         self.learner.ent_coef = self.exploration.ent_coef
 

@@ -17,20 +17,19 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
-    descend,
     means,
-    set_learning_rate,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.policy_losses import value_loss
 from rltrain.functional.returns import lambda_returns
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import action_values
 from rltrain.memory.rollout import Rollout
 from rltrain.networks.inputs import Inputs
@@ -77,18 +76,19 @@ class PQNLearner:
         """Takes the samples of an update: observations `[N, D]`, actions and λ-returns `[N]`."""
         self._columns = [torch.from_numpy(column).to(self.device) for column in columns]
 
-    def step(self, rows: Rows) -> tuple[Tensor, Tensor]:
+    def step(self, rows: Rows) -> tuple[Tensor, ...]:
         """One step down ½ E[(Q(s, a) − G^λ)²] of the samples `rows`; it, and the mean Q(s, a).
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         index = torch.from_numpy(rows).to(self.device)
-        x, action, target = (column[index] for column in self._columns)
+        columns, limit = tuple(c[index] for c in self._columns), self.settings.max_grad_norm
+        return descend(self._terms, columns, "train/loss", self.network, self.optimizer, limit)
+
+    def _terms(self, x: Tensor, action: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         value = action_values(self.network(x), action)
-        loss = 0.5 * value_loss(value, target)
-        descend(loss, "train/loss", self.network, self.optimizer, self.settings.max_grad_norm)
-        return loss.detach(), value.detach().mean()
+        return 0.5 * value_loss(value, target), value.mean()
 
 
 class PQN(Algorithm):
@@ -102,6 +102,7 @@ class PQN(Algorithm):
     def __init__(self, settings: PQNSettings, parts: Parts) -> None:
         self.settings = settings
         self.horizon = settings.n_steps
+        self.rate = LearningRate(settings, parts)
         self.policy: PQNPolicy = PQNPolicy(settings, parts)
         self.memory: Rollout = Rollout(
             settings.n_steps,
@@ -120,8 +121,7 @@ class PQN(Algorithm):
         s, rollout, inputs = self.settings, self.memory, self.policy.inputs
         # Of the rollout's start: at its end the last update of a run would have a rate of 0.
         fraction = progress.fraction_at(progress.steps - rollout.reward.size)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
 
         obs = rollout.obs.reshape(-1, *rollout.obs.shape[2:])
         x = inputs.array(obs)  # [T · B, D]

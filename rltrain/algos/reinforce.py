@@ -22,10 +22,9 @@ import numpy as np
 
 from rltrain import fast
 from rltrain.algos.actor_critic import ActorCriticPolicy, PolicyGradientLearner, named
-from rltrain.algos.base import Algorithm, Metrics, Parts, means, set_learning_rate
+from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, means
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.returns import explained_variance, monte_carlo
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.statistics import standardized
 from rltrain.memory.episodes import Episodes
 from rltrain.settings.algos import REINFORCESettings
@@ -47,6 +46,7 @@ class REINFORCE(Algorithm):
             parts.num_envs, parts.observation_space, parts.action_space
         )
         self.exploration = parts.exploration
+        self.rate = LearningRate(settings, parts)
         networks = self.policy.networks
         self.optimizer = parts.optimizer(networks.parameters(), settings.learning_rate)
         self.learner = fast.choose(
@@ -56,8 +56,7 @@ class REINFORCE(Algorithm):
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
         fraction = progress.fraction_at(progress.steps - self.horizon * self.num_envs)
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, fraction)
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=fraction)
         metrics: dict[str, Any] = {"train/learning_rate": rate}
         metrics |= self.exploration.advance(fraction)
         self.learner.ent_coef = self.exploration.ent_coef

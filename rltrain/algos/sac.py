@@ -12,6 +12,7 @@ them.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import Any
 
@@ -23,21 +24,20 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
-    descend,
     follow,
     means,
-    set_learning_rate,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.distributions import squashed_gaussian
 from rltrain.functional.exploration import boltzmann
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
@@ -130,15 +130,23 @@ class SACLearner:
         Raises:
             TrainingError: a loss or a gradient is no number; it moved nothing.
         """
-        batch = [torch.from_numpy(c).to(self.device) for c in columns]
+        *batch, (here, after) = (torch.from_numpy(c).to(self.device) for c in columns)
         ent_coef = self.log_ent_coef.detach().exp()
-        critic_loss = self.critic_loss(ent_coef, *batch)
-        descend(critic_loss, "train/critic_loss", self.critics, self.critic_optimizer)
-        actor_loss, entropy = self.actor_loss(ent_coef, batch[0], batch[-1])
-        descend(actor_loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        critic_loss_of = functools.partial(self.critic_loss, ent_coef)
+        (critic_loss,) = descend(
+            critic_loss_of,
+            (*batch, after),
+            "train/critic_loss",
+            self.critics,
+            self.critic_optimizer,
+        )
+        actor_loss_of = functools.partial(self.actor_loss, ent_coef)
+        actor_loss, entropy = descend(
+            actor_loss_of, (batch[0], here), "train/actor_loss", self.actor, self.actor_optimizer
+        )
         ent_coef_loss = self.ent_coef_step(entropy)
         follow([self.targets], [self.critics], self.settings.tau)
-        return critic_loss.detach(), actor_loss.detach(), ent_coef, ent_coef_loss, entropy
+        return critic_loss, actor_loss, ent_coef, ent_coef_loss, entropy
 
     def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Actions within ±1 `[N, A]`, and their log-probabilities `[N]`."""
@@ -154,17 +162,17 @@ class SACLearner:
         terminated: Tensor,
         successor: Tensor,
         noise: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor]:
         """J_Q = Σ_k E[½ (Q_k(s, a) − r − γ V(s′))²] (eq. 5)."""
         with torch.no_grad():  # V(s′) = min_k Q⁻_k(s′, a′) − α log π(a′|s′)    (eq. 3)
-            next_action, log_prob = self.sample(successor, noise[1])
+            next_action, log_prob = self.sample(successor, noise)
             next_value = self.targets(successor, next_action).amin(0) - ent_coef * log_prob
             target = one_step_target(reward, terminated, next_value, self.settings.gamma)
-        return squared_error(self.critics(x, action), target)
+        return (squared_error(self.critics(x, action), target),)
 
     def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """J_π = E[α log π(ã|s) − min_k Q_k(s, ã)], ã = f(noise; s) (eq. 9); and E[−log π]."""
-        action, log_prob = self.sample(x, noise[0])
+        action, log_prob = self.sample(x, noise)
         value = self.critics(x, action).min(0).values
         return (ent_coef * log_prob - value).mean(), -log_prob.detach().mean()
 
@@ -194,7 +202,7 @@ class DiscreteSACLearner(SACLearner):
         terminated: Tensor,
         successor: Tensor,
         noise: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor]:
         """As eq. 5, with V(s′) = π(s′) · [min_k Q⁻_k(s′) − α log π(s′)] (1910.07207, eq. 10)."""
         with torch.no_grad():
             log_probs = self.actor(successor).log_softmax(-1)  # [N, A]
@@ -202,7 +210,7 @@ class DiscreteSACLearner(SACLearner):
             next_value = (log_probs.exp() * soft).sum(-1)
             target = one_step_target(reward, terminated, next_value, self.settings.gamma)
         index = action[None, :, None].expand(2, -1, 1)
-        return squared_error(self.critics(x).gather(-1, index).squeeze(-1), target)
+        return (squared_error(self.critics(x).gather(-1, index).squeeze(-1), target),)
 
     def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """E[π(s) · [α log π(s) − min_k Q_k(s)]] (1910.07207, eq. 12); and the mean entropy."""
@@ -238,6 +246,7 @@ class SAC(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: SACPolicy = SACPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.num_actions
         discrete = self.policy.discrete
@@ -288,10 +297,8 @@ class SAC(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return {}
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        for optimizer in (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer):
-            if optimizer is not None:
-                set_learning_rate(optimizer, rate)
+        optimizers = (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer)
+        rate = self.rate.set(progress, *optimizers)
         self.learner.begin()
         history = [self._step() for _ in range(due * s.gradient_steps)]
         metrics: dict[str, Any] = {}
@@ -308,7 +315,7 @@ class SAC(Algorithm):
     def _step(self) -> Any:
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, batch.action
-        noise = np.zeros(0, np.float32)
+        noise = np.zeros((2, len(action), 0), np.float32)  # none of Discrete ones
         if not self.policy.discrete:
             action = self.policy.bounds.unscale(action)
             noise = self.rng.standard_normal((2, *action.shape), np.float32)

@@ -19,18 +19,17 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.base import (
     Algorithm,
+    LearningRate,
     Metrics,
     Parts,
     Policy,
     PolicyState,
-    descend,
     follow,
     means,
-    set_learning_rate,
 )
+from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
@@ -101,16 +100,15 @@ class TD3Learner:
     def begin(self) -> None:
         """Nothing to do: torch's optimisers hold their own state."""
 
-    def evaluate(self, *columns: Rows) -> tuple[Tensor, Tensor]:
+    def evaluate(self, *columns: Rows) -> tuple[Tensor, ...]:
         """One step of the critics; returns their loss and the mean of Q_1(s, a).
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        batch = [torch.from_numpy(c).to(self.device) for c in columns]
-        loss, value = self.critic_loss(*batch)
-        descend(loss, "train/critic_loss", self.critics, self.critic_optimizer)
-        return loss.detach(), value.detach()
+        batch = tuple(torch.from_numpy(c).to(self.device) for c in columns)
+        optimizer = self.critic_optimizer
+        return descend(self.critic_loss, batch, "train/critic_loss", self.critics, optimizer)
 
     def improve(self, obs: Rows) -> Tensor:
         """One step of the actor on observations `[N, D]`, then of the targets.
@@ -118,11 +116,11 @@ class TD3Learner:
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
-        loss = self.actor_loss(torch.from_numpy(obs).to(self.device))
-        descend(loss, "train/actor_loss", self.actor, self.actor_optimizer)
+        batch, optimizer = (torch.from_numpy(obs).to(self.device),), self.actor_optimizer
+        (loss,) = descend(self.actor_loss, batch, "train/actor_loss", self.actor, optimizer)
         slow, moving = (self.targets, self.target_actor), (self.critics, self.actor)
         follow(slow, moving, self.settings.tau)
-        return loss.detach()
+        return loss
 
     def critic_loss(
         self,
@@ -146,9 +144,9 @@ class TD3Learner:
         values = self.critics(x, action)
         return squared_error(values, target), values[0].mean()
 
-    def actor_loss(self, x: Tensor) -> Tensor:
+    def actor_loss(self, x: Tensor) -> tuple[Tensor]:
         """−E[Q_1(s, π(s))]: the deterministic policy gradient (Silver et al. 2014)."""
-        return -self.critics.first(x, self.actor(x).tanh()).mean()
+        return (-self.critics.first(x, self.actor(x).tanh()).mean(),)
 
 
 class TD3(Algorithm):
@@ -176,6 +174,7 @@ class TD3(Algorithm):
         self.settings = settings
         self.num_envs = parts.num_envs
         self.horizon = max(1, settings.train_freq // parts.num_envs)
+        self.rate = LearningRate(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critics = Critics(parts.network, layout, 1, 2, actions).to(parts.device)
@@ -216,9 +215,7 @@ class TD3(Algorithm):
         self.trained_at += due
         if progress.steps <= s.learning_starts:
             return metrics
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
-        set_learning_rate(self.actor_optimizer, rate)
-        set_learning_rate(self.critic_optimizer, rate)
+        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
         self.learner.begin()
         evaluated, improved = [], []
         for _ in range(due * s.gradient_steps):

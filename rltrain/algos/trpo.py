@@ -12,7 +12,6 @@ Legend: N samples, P parameters of the policy.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,14 +19,14 @@ import torch
 from torch import Tensor
 
 from rltrain.algos.actor_critic import OnPolicy
-from rltrain.algos.base import Metrics, Parts, descend, means, set_learning_rate
+from rltrain.algos.base import Metrics, Parts, means
+from rltrain.algos.descent import descend
 from rltrain.core.errors import TrainingError
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional import policy_losses as losses
 from rltrain.functional.conjugate_gradient import conjugate_gradient
 from rltrain.functional.returns import explained_variance
-from rltrain.functional.schedules import scheduled
 from rltrain.functional.statistics import standardized
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.settings.algos import TRPOSettings
@@ -96,16 +95,18 @@ class CriticLearner:
         """Takes the samples of an update: observations `[N, D]`, value targets `[N]`."""
         self._x, self._target = x, target
 
-    def step(self, rows: Rows) -> tuple[Tensor]:
+    def step(self, rows: Rows) -> tuple[Tensor, ...]:
         """One optimiser step on the samples `rows`; returns the value loss.
 
         Raises:
             TrainingError: the loss or a gradient is no number; no step was taken.
         """
         index = torch.from_numpy(rows).to(self._x.device)
-        loss = losses.value_loss(self.networks.value(self._x[index]), self._target[index])
-        descend(loss, "train/value_loss", self.networks.critic, self.optimizer, math.inf)
-        return (loss.detach(),)
+        columns, critic = (self._x[index], self._target[index]), self.networks.critic
+        return descend(self._terms, columns, "train/value_loss", critic, self.optimizer)
+
+    def _terms(self, x: Tensor, target: Tensor) -> tuple[Tensor]:
+        return (losses.value_loss(self.networks.value(x), target),)
 
 
 class TRPO(OnPolicy):
@@ -129,8 +130,7 @@ class TRPO(OnPolicy):
 
     def update(self, progress: Progress) -> Metrics:
         s = self.settings
-        rate = scheduled(s.learning_rate, s.learning_rate_schedule, self.begun_at(progress))
-        set_learning_rate(self.optimizer, rate)
+        rate = self.rate.set(progress, self.optimizer, at=self.begun_at(progress))
 
         advantage, returns, values = self.advantages()
         if s.normalize_advantage:

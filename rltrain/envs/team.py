@@ -16,7 +16,9 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError, UserError
-from rltrain.core.spaces import Agent, dtype_of, kind_of, size_of
+from rltrain.core.layout import layout_of
+from rltrain.core.spaces import Agent, kind_of, shape_of, size_of
+from rltrain.envs.packing import MismatchError, Packer
 
 Rows = NDArray[Any]
 
@@ -43,6 +45,8 @@ class Team(gym.Env[Any, Any]):
             for a in parallel_env.possible_agents
         )
         self.row_space = common_space([a.observation_space for a in self.agents], name)
+        self._row = layout_of(self.row_space).row
+        self._packers = [Packer(layout_of(a.observation_space)) for a in self.agents]
         self.row_action_space = common_space([a.action_space for a in self.agents], name)
         self.observation_space = rows_of(self.row_space, len(self.agents))
         self.action_space = spaces.Tuple([a.action_space for a in self.agents])
@@ -97,35 +101,27 @@ class Team(gym.Env[Any, Any]):
     def _rows(self, obs: dict[str, Any], shown: Rows, needed: Rows) -> Rows:
         """Observations `[N, ...]` of those that are `shown`, 0 of others; what is `needed` must
         be there."""
-        rows = np.zeros((len(self.agents), *(self.row_space.shape or ())), dtype_of(self.row_space))
+        rows = np.zeros((len(self.agents), *self._row[0]), self._row[1])
         for i, agent in enumerate(self.agents):
             if shown[i] and agent.name in obs:
-                self._write(rows, i, agent, obs[agent.name])
+                own = self._packed(i, agent, obs[agent.name])
+                if own.shape == rows.shape[1:]:
+                    rows[i] = own
+                else:
+                    rows[i, : own.size] = own.reshape(-1)
             elif needed[i]:
                 raise EnvError(f"{self.name} returned no observation of {agent.name}.")
         return rows
 
-    def _write(self, rows: Rows, i: int, agent: Agent, obs: Any) -> None:
-        space = agent.observation_space
-        if isinstance(space, spaces.Discrete):
-            index = int(obs) - int(space.start) if isinstance(obs, int | np.integer) else -1
-            if 0 <= index < space.n:
-                rows[i] = index
-                return
-        elif isinstance(obs, np.ndarray) and obs.shape == space.shape and obs.dtype == space.dtype:
-            if obs.shape == rows.shape[1:]:
-                rows[i] = obs
-            else:
-                rows[i, : obs.size] = obs.reshape(-1)
-            return
-        got = (
-            f"{obs.dtype} of shape {obs.shape}"
-            if isinstance(obs, np.ndarray)
-            else f"{type(obs).__name__} {obs!r:.60}"
-        )
-        raise EnvError(
-            f"{self.name} declares observations {space} of {agent.name}, but returned {got}."
-        )
+    def _packed(self, i: int, agent: Agent, obs: Any) -> Rows:
+        try:
+            return np.asarray(self._packers[i](obs))
+        except MismatchError as mismatch:
+            part = f" as {mismatch.where}" if mismatch.where else ""
+            raise EnvError(
+                f"{self.name} declares observations {mismatch.declared}{part} of {agent.name}, but"
+                f" returned {mismatch.got}."
+            ) from None
 
     def render(self) -> Any:
         return self.parallel_env.render()
@@ -138,14 +134,17 @@ def rows_of(space: Space, count: int) -> Space:
     """The space of so many rows. (Gymnasium's own draws a random generator for `space`.)"""
     if isinstance(space, spaces.Discrete):
         return spaces.MultiDiscrete([space.n] * count)
-    assert isinstance(space, spaces.Box)
-    low, high = (np.stack([bound] * count) for bound in (space.low, space.high))
-    return spaces.Box(low, high, dtype=space.dtype)
+    if isinstance(space, spaces.Box):
+        low, high = (np.stack([bound] * count) for bound in (space.low, space.high))
+        return spaces.Box(low, high, dtype=space.dtype)
+    shape, dtype = layout_of(space).row
+    info = np.iinfo(dtype)
+    return spaces.Box(info.min, info.max, (count, *shape), dtype)
 
 
 def own_rows(rows: Rows, space: Space) -> Rows:
     """Rows `[K, ...]` of a common space as those of one agent's own."""
-    shape = space.shape or ()
+    shape = shape_of(space)
     if rows.shape[1:] == shape:
         return rows
     return rows[:, : size_of(space)].reshape(len(rows), *shape)

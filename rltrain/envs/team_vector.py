@@ -16,9 +16,10 @@ from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError
+from rltrain.core.layout import layout_of
 from rltrain.core.seeding import derive
-from rltrain.core.spaces import dtype_of
 from rltrain.envs import snapshot
+from rltrain.envs.packing import Packer
 from rltrain.envs.team import Team, own_rows
 from rltrain.envs.vector import Env, Episode, Rows, VectorEnv, VectorStep, all_finite
 
@@ -57,13 +58,13 @@ class TeamVectorEnv(VectorEnv):
         self.name = team.name
         self._seed, self._stream = seed, stream
         self.first = first
-        self._dtype = dtype_of(self.observation_space)
-        self._floats = self._dtype.kind == "f"
+        self._packer = Packer(layout_of(self.observation_space))
+        shape, self._dtype = self._packer.layout.row
+        self._floats = any(leaf.dtype.kind == "f" for leaf in self._packer.layout.leaves)
         self._action_shape = (self.num_rows, *(self.action_space.shape or ()))
         self.returns = np.zeros(self.num_rows)
         self.lengths = np.zeros(self.num_rows, np.int64)
-        shape = (self.num_rows, *(self.observation_space.shape or ()))
-        self.obs: Rows = np.zeros(shape, self._dtype)
+        self.obs: Rows = np.zeros((self.num_rows, *shape), self._dtype)
         self.alive = np.zeros(self.num_rows, np.bool_)  # whose next transition counts
         self.restarted_at = 0
 
@@ -159,12 +160,17 @@ class TeamVectorEnv(VectorEnv):
             )
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
-        if self._floats and not all_finite(obs):
-            i = int(np.flatnonzero(~np.isfinite(obs).reshape(len(obs), -1).all(1))[0])
+        packed = self._packer.layout.packed
+        if not self._floats or (not packed and all_finite(obs)):
+            return
+        bad = self._packer.not_finite(obs)
+        if bad.any():
+            i = int(np.flatnonzero(bad)[0])
             e, agent = divmod(i, len(self.agents))
+            row = self._packer.layout.view(obs)[i] if packed else obs[i]
             raise EnvError(
                 f"{self.name} returned an observation of {self.agents[agent].name} that is no"
-                f" number: {obs[i]!r:.80} (environment {self.first + e},"
+                f" number: {row!r:.80} (environment {self.first + e},"
                 f" {when.format(self.lengths[i] + 1)})."
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
 from rltrain.core.seeding import derive
+from rltrain.envs.sights import EverySight
 from rltrain.envs.team import Team
 
 Answers = dict[str, Any]
@@ -31,42 +33,34 @@ class Parallel:
         """There is nothing to close."""
 
 
-class TwoCarts(Parallel):
-    """Two carts with a pole each, as Gymnasium's CartPole steps them.
+class SideBySide(Parallel):
+    """An environment of its own for each agent; one goes on without those whose has ended."""
 
-    An agent is paid 1 a step until its pole falls or its cart leaves the track; the other
-    goes on without it.
-    """
-
-    possible_agents = ("cart_0", "cart_1")
-
-    def __init__(self) -> None:
+    def __init__(self, envs: Mapping[str, gym.Env[Any, Any]]) -> None:
         super().__init__()
-        self.carts: dict[str, gym.Env] = {name: CartPoleEnv() for name in self.possible_agents}
+        self.envs = dict(envs)
+        self.possible_agents = tuple(envs)
 
     def observation_space(self, agent: str) -> gym.Space:
-        return self.carts[agent].observation_space
+        return self.envs[agent].observation_space
 
     def action_space(self, agent: str) -> gym.Space:
-        return self.carts[agent].action_space
+        return self.envs[agent].action_space
 
     def reset(self, seed: int | None = None, options: Answers | None = None) -> tuple[Any, Any]:
         self.agents = list(self.possible_agents)
         obs = {}
-        for name, cart in self.carts.items():
-            obs[name], _ = cart.reset(seed=None if seed is None else derive(seed, name))
+        for name, env in self.envs.items():
+            obs[name], _ = env.reset(seed=None if seed is None else derive(seed, name))
         return obs, {name: {} for name in self.agents}
 
     def step(self, actions: Answers) -> Step:
-        obs, rewards, terminations = {}, {}, {}
-        for name in self.agents:
-            obs[name], rewards[name], terminations[name], _, _ = self.carts[name].step(
-                actions[name]
-            )
-        rest: Answers = {name: {} for name in self.agents}
-        truncations = dict.fromkeys(self.agents, False)
-        self.agents = [name for name in self.agents if not terminations[name]]
-        return obs, rewards, terminations, truncations, rest
+        answers = {name: self.envs[name].step(actions[name]) for name in self.agents}
+        obs, rewards, terminations, truncations, infos = (
+            {name: answer[k] for name, answer in answers.items()} for k in range(5)
+        )
+        self.agents = [n for n in self.agents if not (terminations[n] or truncations[n])]
+        return obs, rewards, terminations, truncations, infos
 
 
 class OwnBits(Parallel):
@@ -125,7 +119,15 @@ class OwnBits(Parallel):
 
 
 def two_carts() -> Team:
-    return Team(TwoCarts(), "TwoCarts")
+    """Two carts with a pole each: 1 a step until its pole falls or its cart leaves the track."""
+    carts = {name: CartPoleEnv() for name in ("cart_0", "cart_1")}
+    return Team(SideBySide(carts), "TwoCarts")
+
+
+def two_sights(**kwargs: Any) -> Team:
+    """Two agents that each see a picture, a sentence, switches and a number."""
+    sights = {name: EverySight(**kwargs) for name in ("left", "right")}
+    return Team(SideBySide(sights), "TwoSights")
 
 
 def own_bits(lengths: tuple[int, ...] = (1, 2), opposed: bool = False) -> Team:
@@ -133,4 +135,5 @@ def own_bits(lengths: tuple[int, ...] = (1, 2), opposed: bool = False) -> Team:
 
 
 gym.register("rltrain/TwoCarts-v0", entry_point=f"{__name__}:two_carts", max_episode_steps=500)
+gym.register("rltrain/TwoSights-v0", entry_point=f"{__name__}:two_sights")
 gym.register("rltrain/OwnBits-v0", entry_point=f"{__name__}:own_bits")

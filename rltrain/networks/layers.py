@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -37,3 +39,14 @@ def initialized(layer: Layer, how: str) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def passed(block: nn.Module, checkpointing: bool, *inputs: Any) -> Any:
+    """What `block` makes of its inputs.
+
+    With `checkpointing` what is inside it is not kept for the gradient, but computed again
+    (Chen et al. 2016, arXiv 1604.06174).
+    """
+    if checkpointing and torch.is_grad_enabled():
+        return checkpoint(block, *inputs, use_reentrant=False)
+    return block(*inputs)

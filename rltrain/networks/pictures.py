@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rltrain.core.layout import Leaf, channel_axis, describe_picture
-from rltrain.networks.layers import ACTIVATIONS, initialized
+from rltrain.networks.layers import ACTIVATIONS, initialized, passed
 from rltrain.settings.networks import EncoderSettings
 
 
@@ -19,8 +19,9 @@ class Picture(nn.Module):
     """Pictures `[N, *shape]` as the environment has them to features `[N, F]`.
 
     Bytes are scaled here, on the device that computes. A stack of pictures lies in the
-    channels, the first picture's first. With a `size` a linear layer makes F that: else the
-    thousands that convolutions leave would drown what stands beside them.
+    channels, the first picture's first. In memory channels are the innermost, which
+    convolutions compute faster with (benchmarks/speed/TRIED.md). With a `size` a linear layer
+    makes F that: else the thousands that convolutions leave would drown what stands beside.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Picture(nn.Module):
             self.layers.append(initialized(last, settings.cnn_initialization))
             self.layers.append(ACTIVATIONS[settings.cnn_activation]())
             self.out_features = size
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         if self.move_channels:
             x = x.movedim(-1, -3)
         x = x.reshape(len(x), *self.size).float()
-        features: Tensor = self.layers(x / self.scale if self.scale != 1 else x)
+        x = (x / self.scale if self.scale != 1 else x).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.layers(x)
         return features
 
 
@@ -96,9 +99,10 @@ class Residual(nn.Module):
             layers += _activation(settings, channels)
             layers.append(initialized(layer, settings.cnn_initialization))
         self.layers = nn.Sequential(*layers)
+        self.checkpointing = settings.checkpointing
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.layers(x)
+        added: Tensor = x + passed(self.layers, self.checkpointing, x)
         return added
 
 

@@ -49,6 +49,32 @@ class Sequences:
         assert self.pick is None
         return Sequences(self.x[rows], self.state[rows], self.begins[rows])
 
+    def starts(self) -> list[int]:
+        """The samples with which sequences begin, by their number among the N."""
+        sequence = self._sequence()
+        changed = sequence[1:] != sequence[:-1]
+        return [0, *(int(i) + 1 for i in changed.nonzero()[:, 0].tolist())]
+
+    def part(self, first: int, end: int) -> Sequences:
+        """Samples `first` to `end` of tensors, where sequences begin and end."""
+        if self.pick is None:
+            return self._rows(slice(first, end))
+        sequence = self._sequence()
+        number = self.begins.long().cumsum(0)
+        inside = (number >= sequence[first]) & (number <= sequence[end - 1])
+        rows = inside.nonzero().squeeze(1)
+        return replace(self._rows(rows), pick=self.pick[first:end] - rows[0])
+
+    def _rows(self, rows: Any) -> Sequences:
+        burn_in = None if self.burn_in is None else self.burn_in[rows]
+        columns = self.x[rows], self.state[rows], self.begins[rows]
+        return Sequences(*columns, burn_in, None, self.body)
+
+    def _sequence(self) -> Tensor:
+        """The number of each sample's sequence `[N]`, of tensors."""
+        number: Tensor = self.begins.long().cumsum(0)
+        return number if self.pick is None else number[self.pick]
+
     def map(self, function: Callable[[Column], Column]) -> Sequences:
         """With `function` of every column."""
         names = ("x", "state", "begins", "burn_in", "pick")
@@ -167,7 +193,7 @@ class Recurrent(nn.Module, ABC):
     def forward(self, steps: Sequences | Moment) -> Tensor:
         if isinstance(steps, Moment):
             features, after = self.advance(steps.x, steps.state[:, steps.body])
-            steps.after[steps.body] = after
+            steps.after[steps.body] = after.to(steps.state.dtype)
             return features
         z = self.before(steps.x)  # [R, Z]
         first = steps.begins.nonzero().squeeze(1)  # [M]
@@ -193,7 +219,7 @@ class Recurrent(nn.Module, ABC):
             return state
         rows, _ = _padded(first[some], burnt[some], len(z))
         _, after = self.unroll(z[rows], state[some], burnt[some])
-        return state.index_copy(0, some, after)
+        return state.index_copy(0, some, after.to(state.dtype))
 
 
 def _padded(first: Tensor, length: Tensor, count: int) -> tuple[Tensor, Tensor]:

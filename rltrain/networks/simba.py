@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rltrain.networks.layers import initialized
+from rltrain.networks.layers import initialized, passed
 from rltrain.networks.mlp import linear
 from rltrain.settings.networks import SimBaSettings
 
@@ -18,8 +18,9 @@ from rltrain.settings.networks import SimBaSettings
 class Block(nn.Module):
     """x + W₂ ReLU(W₁ norm(x)): `[..., W]` to the same (section 4.1)."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, checkpointing: bool) -> None:
         super().__init__()
+        self.checkpointing = checkpointing
         self.layers = nn.Sequential(
             nn.LayerNorm(width),
             initialized(nn.Linear(width, hidden), "kaiming"),
@@ -28,7 +29,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.layers(x)
+        added: Tensor = x + passed(self.layers, self.checkpointing, x)
         return added
 
 
@@ -40,7 +41,7 @@ class SimBa(nn.Module):
         width, hidden = settings.width, settings.expansion * settings.width
         self.layers = nn.Sequential(
             linear(in_features, width, 1.0),
-            *(Block(width, hidden) for _ in range(settings.blocks)),
+            *(Block(width, hidden, settings.checkpointing) for _ in range(settings.blocks)),
             nn.LayerNorm(width),
         )
         self.out_features = width

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from torch.utils.checkpoint import checkpoint
 
 from rltrain.core.errors import UserError
+from rltrain.networks.layers import passed
 from rltrain.networks.mlp import linear
 from rltrain.networks.recurrent import Recurrent
 from rltrain.settings.networks import TransformerSettings
@@ -92,11 +92,7 @@ class Transformer(Recurrent):
         seen = near & there.unsqueeze(1)
         x, kept = z.transpose(0, 1), []
         for c, block in enumerate(self.blocks):
-            inputs = (x, cache[:, c], apart, seen)
-            if self.checkpointing and torch.is_grad_enabled():
-                x, own = checkpoint(block, *inputs, use_reentrant=False)
-            else:
-                x, own = block(*inputs)
+            x, own = passed(block, self.checkpointing, x, cache[:, c], apart, seen)
             kept.append(own)
         features: Tensor = self.norm(x).transpose(0, 1)
         if length is None:

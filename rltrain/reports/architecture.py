@@ -7,23 +7,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rltrain.core.errors import OK
 from rltrain.core.layout import Leaf, describe_picture, layout_of
-from rltrain.core.spaces import dtype_of, kind_of, shape_of
+from rltrain.core.spaces import kind_of
 from rltrain.envs.make import check_env
-from rltrain.networks.actor_critic import ActorCritic
-from rltrain.networks.critics import Critics
-from rltrain.networks.recurrent import as_tensors
+from rltrain.networks.recurrent import Moment, recurrent
 from rltrain.reports.catalog import print_table
 from rltrain.settings import registry
 from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.networks import EncoderSettings
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.training.build import build_algorithm, spaces_of
+from rltrain.training.footprint import example, learning, passed
 
 Row = tuple[str, str, str, str]
 
@@ -75,38 +73,18 @@ def _measures(leaf: Leaf, run: RunSettings) -> str:
     return f"{leaf.size} number{'s' if leaf.size > 1 else ''}"
 
 
-def networks_of(algorithm: Any) -> Iterator[tuple[str, nn.Module, tuple[Tensor, ...]]]:
+def networks_of(algorithm: Any) -> Iterator[tuple[str, nn.Module, tuple[Any, ...]]]:
     """The networks of an algorithm and its policy, less target networks, and what they take."""
-    if hasattr(algorithm, "learners"):  # one for each agent, or one for all
-        for view, learner in zip(algorithm.views, algorithm.learners, strict=True):
-            for name, module, inputs in networks_of(learner):
-                yield f"{view.name}.{name}", module, inputs
-        return
-    if hasattr(algorithm, "inner"):
-        yield from networks_of(algorithm.inner)
-        policy = algorithm.inner.policy
-        owners = [algorithm.intrinsic]
-    else:
-        policy = algorithm.policy
-        owners = [policy, algorithm]
-    obs = np.zeros((1, *shape_of(policy.inputs.space)), dtype_of(policy.inputs.space))
-    x = policy.inputs.array(obs)
-    if hasattr(policy, "recall"):
-        x = policy.recall.moment(x, policy.initial_state(1))
-    x = as_tensors(x, policy.inputs.device)
-    for owner in owners:
-        for name, module in vars(owner).items():
-            learned = isinstance(module, nn.Module) and any(
-                p.requires_grad for p in module.parameters()
-            )
-            if learned:
-                beside = isinstance(module, Critics) and hasattr(policy, "bounds")
-                action = (torch.zeros(1, policy.bounds.size),) if beside else ()
-                yield name, module, (x, *action)
+    for name, module, policy in learning(algorithm):
+        if recurrent(module) is None:
+            yield name, module, example(module, policy, 1)
+        else:
+            x = example(module, policy, 1)[0]
+            yield name, module, (Moment(x.x, x.state),)
 
 
 @torch.no_grad()
-def layers(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Row]:
+def layers(module: nn.Module, inputs: tuple[Any, ...]) -> list[Row]:
     """Name, kind, shape of the output and number of parameters of every layer, in order."""
     shapes: dict[str, str] = {}
 
@@ -119,10 +97,7 @@ def layers(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[Row]:
 
     named = [(n, m) for n, m in module.named_modules() if not list(m.children())]
     handles = [m.register_forward_hook(note(n)) for n, m in named]
-    if isinstance(module, ActorCritic):
-        module.both(*inputs)
-    else:
-        module(*inputs)
+    passed(module, inputs)
     for handle in handles:
         handle.remove()
     own = [(n, p) for n, p in module.named_parameters(recurse=False)]

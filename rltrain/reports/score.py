@@ -82,6 +82,7 @@ def load_policy(
     settings: RunSettings, folder: Path, choice: str = "newest"
 ) -> tuple[Checkpoint, Policy]:
     """A run's policy: of its newest checkpoint, its best evaluation, or a file."""
+    from rltrain.algos.averaged import put
     from rltrain.training import checkpoint
     from rltrain.training.build import build_algorithm, build_envs, without_data
 
@@ -100,6 +101,9 @@ def load_policy(
     algorithm = build_algorithm(without_data(settings), envs)
     envs.close()
     algorithm.policy.load_state_dict(loaded.content["policy"])
+    average = loaded.content.get("algorithm", {}).get("average")
+    if average is not None:  # the policy of a full checkpoint is the one that trains on
+        put(algorithm.policy, average)
     return loaded, algorithm.policy
 
 

@@ -11,7 +11,7 @@ from rltrain.settings.schema import key
 
 # What encoders turn into numbers; inside Dict and Tuple it may be nested.
 EVERY_KIND = ("Box", "Discrete", "MultiDiscrete", "MultiBinary", "Text", "Dict", "Tuple")
-Schedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class OnPolicySettings:
     name: str = key("Registry name.")
     n_steps: int = key("Steps of each environment in a rollout.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     gae_lambda: float = key("λ of generalised advantage estimation.", min=0, max=1)
     normalize_obs: bool = key("Scale observations by their running mean and deviation.")
@@ -37,7 +37,7 @@ class PPOSettings(OnPolicySettings):
         "What holds a step back: clipping, or a penalty."
     )
     clip_range: float = key("ε of the clipped surrogate objective.", above=0)
-    clip_range_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    clip_range_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     clip_range_vf: float | None = key(
         "The value stays this close to the old one; null: free.", above=0
     )
@@ -64,7 +64,7 @@ class REINFORCESettings:
     n_steps: int = key("Steps of each environment between looks for finished episodes.", min=1)
     n_episodes: int = key("Finished episodes that an update waits for.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     baseline: bool = key("Learn V(s) and subtract it from returns; false has no critic.")
     normalize_returns: Literal["none", "center", "standardize"] = key(
@@ -112,7 +112,7 @@ class BCSettings:
 class DQNSettings:
     name: str = key("Registry name.")
     learning_rate: float = key("Step size of the optimiser.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
     batch_size: int = key("Transitions in a minibatch.", min=1)
@@ -153,7 +153,7 @@ class PQNSettings:
     batch_size: int = key("Samples in a minibatch.", min=1)
     n_epochs: int = key("Passes over each rollout.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     q_lambda: float = key("λ of the returns: 0 is one step, 1 all of the rollout.", min=0, max=1)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
@@ -164,8 +164,8 @@ class PQNSettings:
 class QLearningSettings:
     name: str = key("Registry name.")
     learning_rate: float = key("Step size α.", above=0, max=1)
-    learning_rate_schedule: Literal["constant", "linear", "inverse"] = key(
-        "Constant, linear to 0 at the end, or α over the visits of the state and action."
+    learning_rate_schedule: Literal["constant", "linear", "cosine", "inverse"] = key(
+        "Constant, to 0 at the end, or α over the visits of the state and action."
     )
     gamma: float = key("Discount factor.", min=0, max=1)
     initial_value: float = key("First value of every state and action; high is optimistic.")
@@ -177,7 +177,7 @@ class ActorReplaySettings:
 
     name: str = key("Registry name.")
     learning_rate: float = key("Step size of the optimisers.", above=0)
-    learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
+    learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     buffer_size: int = key("Transitions that the replay buffer holds.", min=1)
     batch_size: int = key("Transitions in a minibatch.", min=1)
@@ -371,7 +371,7 @@ register(
         settings=IQLSettings,
         target="rltrain.algos.iql:IQL",
         doc="Independent deep Q-networks (Tampuu et al. 2015)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Discrete",),
         explorations=("epsilon_greedy", "boltzmann"),
         multi_agent=True,
@@ -385,7 +385,7 @@ register(
         settings=IPPOSettings,
         target="rltrain.algos.ippo:IPPO",
         doc="Independent PPO (de Witt et al. 2020)",
-        observations=("Box", "Discrete"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         multi_agent=True,
         shares=True,

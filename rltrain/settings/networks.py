@@ -10,6 +10,10 @@ from rltrain.settings.schema import key
 
 Activation = Literal["tanh", "relu", "elu", "gelu", "silu", "leaky_relu", "mish"]
 Initialization = Literal["orthogonal", "uniform", "xavier", "kaiming"]
+CHECKPOINTING = (
+    "Compute what is inside a block of impala, simba or transformer again in the backward pass:"
+    " less memory, more time."
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class EncoderSettings:
     text: Literal["characters", "words"] = key("What of a text is embedded.")
     text_size: int = key("Numbers of an embedding; a text comes to twice as many.", min=1)
     word_buckets: int = key("Embeddings that words share, each by its hash.", min=1)
+    checkpointing: bool = key(CHECKPOINTING)
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,7 @@ class TransformerSettings(RecurrentSettings):
     num_layers: int = key("Blocks of attention and a feed-forward layer.", min=1)
     num_heads: int = key("Heads of attention in a block.", min=1)
     window: int = key("Steps that attention sees, the present one among them.", min=1)
-    checkpointing: bool = key(
-        "Compute a block's activations again in the backward pass: less memory, more time."
-    )
+    checkpointing: bool = key(CHECKPOINTING)
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class SimBaSettings:
     width: int = key("Features of each residual block.", min=1)
     blocks: int = key("Residual blocks.", min=1)
     expansion: int = key("Width of a block's hidden layer, in that of its features.", min=1)
+    checkpointing: bool = key(CHECKPOINTING)
 
 
 @dataclass(frozen=True)

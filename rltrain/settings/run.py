@@ -93,6 +93,17 @@ class RunSettings:
     kernels: Literal["auto", "numpy", "torch"] = key(
         "What small networks compute with on a CPU; auto takes NumPy where it is faster."
     )
+    precision: Literal["fp32", "bf16"] = key(
+        "What bodies of networks compute with; parameters, heads and losses stay fp32."
+    )
+    compile: Literal["auto", "on", "off"] = key(
+        "Compile the bodies of networks; auto weighs the time against what is left of the run."
+    )
+    ema: float | None = key(
+        "Decay a step of an average of the policy that is evaluated in its place; null: none.",
+        above=0,
+        below=1,
+    )
     sampler: Literal["auto", "inline", "processes"] = key(
         "Where environments are stepped: here, or in worker processes; auto times a step."
     )
@@ -166,6 +177,9 @@ def _check_combination(run: RunSettings) -> None:
             f"exploration={run.exploration.name} does not fit algo={run.algo.name}, which takes"
             f" {' or '.join(entry.explorations)}."
         )
+    _check_noise(run)
+    if run.ema is not None and not entry.networks:
+        raise UserError(f"ema={run.ema:g}: algo={run.algo.name} is tabular. Set ema=null.")
     if run.eval.stop_at is not None and not run.eval.every:
         raise UserError(
             f"eval.stop_at={run.eval.stop_at:g}: eval.every=0 turns evaluations off."
@@ -176,6 +190,22 @@ def _check_combination(run: RunSettings) -> None:
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
+
+
+def _check_noise(run: RunSettings) -> None:
+    """Noisy layers draw noise in every pass: what passes a sample twice, or half of them."""
+    if run.exploration.name != "noisy":
+        return
+    refused = {
+        "optimizer.accumulation": getattr(run.optimizer, "accumulation", 1) > 1,
+        "network.checkpointing": getattr(run.network, "checkpointing", False),
+    }
+    for name, asked in refused.items():
+        if asked:
+            raise UserError(
+                f"{name} does not fit exploration=noisy: every pass through the network draws"
+                " noise of its own. Set exploration=epsilon_greedy."
+            )
 
 
 def _check_dataset(run: RunSettings, entry: registry.Entry) -> None:

@@ -13,7 +13,7 @@ from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
-from rltrain.training import checkpoint, initial
+from rltrain.training import checkpoint, compiling, footprint, initial
 from rltrain.training.build import (
     build_algorithm,
     build_envs,
@@ -66,6 +66,8 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     performance = Performance()
     algorithm, sampler = _algorithm_and_sampler(settings, performance)
     try:
+        footprint.report(settings, algorithm, performance)
+        compiling.choose(settings, algorithm, loaded.step if loaded else 0, performance)
         trainer = _trainer(run, settings, config, algorithm, sampler, folder, loaded)
     except BaseException:
         sampler.close()

@@ -9,15 +9,16 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import Space
-from torch import nn
+from torch import Tensor, nn
 
 from rltrain import fast
+from rltrain.algos.averaged import Averaged
 from rltrain.algos.base import Algorithm, Parts
 from rltrain.augment.base import Augmentation
 from rltrain.core.errors import UserError
@@ -35,7 +36,9 @@ from rltrain.intrinsic.curious import Curious
 from rltrain.memory.dataset import Dataset, read
 from rltrain.networks.encoders import with_encoder
 from rltrain.networks.mlp import with_head
+from rltrain.networks.precision import in_bfloat16
 from rltrain.settings import registry
+from rltrain.settings.optimizers import OptimizerSettings
 from rltrain.settings.run import RunSettings
 from rltrain.training.evaluation import Evaluator
 from rltrain.training.performance import Performance
@@ -106,15 +109,13 @@ def build_algorithm(
 ) -> Algorithm:
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
+    hidden: set[Tensor] = set()
     augmentation = _augmentation(run)
-    network = functools.partial(_network, run, augmentation=augmentation)
+    network = functools.partial(_network, run, hidden, augmentation=augmentation)
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
-    recurrent = registry.entry("network", run.network.name).recurrent
-    frozen = bool(run.init_freeze)
-    wanted = _torch_where_augmented(run)
-    kernels = choose_kernels(wanted, device, parameters, performance, known, recurrent, frozen)
+    kernels = choose_kernels(run.kernels, device, parameters, performance, known, _torch_only(run))
     if kernels == "numpy":
         spare_dynamo()
     dataset = _dataset(run, envs)
@@ -126,7 +127,7 @@ def build_algorithm(
         seed=run.seed,
         device=device,
         network=network,
-        optimizer=functools.partial(_optimizer, run),
+        optimizer=functools.partial(_optimizer, run, hidden),
         exploration=registry.entry("exploration", run.exploration.name).load()(run.exploration),
         dataset=dataset,
         dataset_share=run.dataset_share,
@@ -134,6 +135,7 @@ def build_algorithm(
         shared=getattr(run.network, "shared", False),
         threads=run.num_threads if isinstance(run.num_threads, int) else cores(),
         agents=envs.agents,
+        warmup=getattr(run.optimizer, "warmup", 0.0),
     )
     made: Any = registry.entry("algo", run.algo.name).load()(run.algo, parts)
     if augmentation is not None:
@@ -144,10 +146,10 @@ def build_algorithm(
     if dataset is not None:  # of replay a part, and of cloning all that there is to see
         policy: Any = algorithm.policy
         policy.inputs.observe(dataset.obs)
-    if run.intrinsic.name == "none":
-        return algorithm
-    reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
-    return Curious(algorithm, reward)
+    if run.intrinsic.name != "none":
+        reward = registry.entry("intrinsic", run.intrinsic.name).load()(run.intrinsic, parts)
+        algorithm = Curious(algorithm, reward)
+    return algorithm if run.ema is None else Averaged(algorithm, run.ema)
 
 
 def without_data(run: RunSettings) -> RunSettings:
@@ -172,7 +174,7 @@ def _looked_at(run: RunSettings, observation_space: Space) -> tuple[int, bool]:
     """Parameters of the network's body, 0 for a table; and whether NumPy's kernels know it."""
     if not registry.entry("algo", run.algo.name).networks:
         return 0, False
-    body = _network(run, layout_of(observation_space))
+    body = _network(run, set(), layout_of(observation_space))
     shared = getattr(run.network, "shared", False)
     known = not shared and fast.knows(with_head(body, 1, gain=None))
     return sum(p.numel() for p in body.parameters()), known
@@ -187,29 +189,21 @@ def spaces_of(run: RunSettings) -> Spaces:
 
 def _network(
     run: RunSettings,
+    hidden: set[Tensor],
     layout: Layout,
     beside: int = 0,
     body: Callable[[int], nn.Module] | None = None,
     augmentation: Augmentation | None = None,
 ) -> nn.Module:
+    """A body; the matrices of its linear layers are added to those that are `hidden`."""
     if body is None:
         cls = registry.entry("network", run.network.name).load()
         body = functools.partial(cls, run.network)
-    network = with_encoder(run.network, layout, body, beside)
+    made = with_encoder(run.network, layout, body, beside)
+    hidden.update(m.weight for m in made.modules() if isinstance(m, nn.Linear))
     if augmentation is not None:
-        augmentation.attach(network, layout)
-    return network
-
-
-def _torch_where_augmented(run: RunSettings) -> str:
-    """The kernels that are wanted: augmentations change what torch's networks see."""
-    if run.augment.name == "none":
-        return run.kernels
-    if run.kernels == "numpy":
-        raise UserError(
-            f"kernels=numpy: augment={run.augment.name} needs torch's. Set kernels=auto."
-        )
-    return "torch"
+        augmentation.attach(made, layout)
+    return in_bfloat16(made) if run.precision == "bf16" else made
 
 
 def _augmentation(run: RunSettings) -> Augmentation | None:
@@ -222,13 +216,22 @@ def _augmentation(run: RunSettings) -> Augmentation | None:
 
 
 def _optimizer(
-    run: RunSettings, parameters: Iterable[nn.Parameter], learning_rate: float
+    run: RunSettings,
+    hidden: set[Tensor],
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
 ) -> torch.optim.Optimizer:
     cls = registry.entry("optimizer", run.optimizer.name).load()
-    kwargs = {k: v for k, v in asdict(run.optimizer).items() if k != "name"}
+    common = [field.name for field in fields(OptimizerSettings)]
+    kwargs = {k: v for k, v in asdict(run.optimizer).items() if k not in common}
     if "fused" in cls.__init__.__annotations__:
         kwargs["fused"] = True  # one call for all parameters
-    optimizer: torch.optim.Optimizer = cls(parameters, lr=learning_rate, **kwargs)
+    if "hidden" in cls.__init__.__annotations__:
+        kwargs["hidden"] = hidden
+    group: dict[str, Any] = {"params": list(parameters)}
+    if run.optimizer.accumulation > 1:
+        group["accumulation"] = run.optimizer.accumulation  # `descend` looks there
+    optimizer: torch.optim.Optimizer = cls([group], lr=learning_rate, **kwargs)
     return optimizer
 
 
@@ -260,21 +263,18 @@ def choose_kernels(
     parameters: int,
     performance: Performance,
     known: bool = True,
-    recurrent: bool = False,
-    frozen: bool = False,
+    torch_only: str = "",
 ) -> str:
     """`numpy` or `torch`: what small networks act and learn with, if NumPy's kernels are `known`
-    to have them.
+    to have them and nothing was asked for that is `torch_only`, which says why.
 
-    NumPy moves all parameters of a network, so that what has `frozen` ones takes torch.
+    Raises:
+        UserError: NumPy's were asked for, and cannot be.
     """
-    if recurrent:
+    if torch_only:
         if wanted == "numpy":
-            raise UserError("kernels=numpy: there are none for recurrent networks.")
-        performance.chose("kernels", "torch", f"{wanted}: the network is recurrent")
-        return "torch"
-    if wanted == "auto" and frozen:
-        performance.chose("kernels", "torch", "auto: init_freeze keeps parameters as they are")
+            raise UserError(f"kernels=numpy: {torch_only}. Set kernels=auto.")
+        performance.chose("kernels", "torch", f"{wanted}: {torch_only}")
         return "torch"
     if wanted == "auto":
         small = device.type == "cpu" and 0 < parameters < SMALL
@@ -288,6 +288,22 @@ def choose_kernels(
         raise UserError(f"kernels=numpy computes on the CPU, and this run's device is {device}.")
     performance.chose("kernels", wanted, "asked for")
     return wanted
+
+
+def _torch_only(run: RunSettings) -> str:
+    """Why NumPy's kernels cannot do what the settings ask for; empty where they can."""
+    accumulation = getattr(run.optimizer, "accumulation", 1)
+    if registry.entry("network", run.network.name).recurrent:
+        return "the network is recurrent"
+    if run.init_freeze:
+        return "init_freeze keeps parameters as they are"
+    if run.precision == "bf16":
+        return "precision=bf16 is torch's"
+    if run.compile == "on":
+        return "compile=on is torch's"
+    if run.augment.name != "none":
+        return f"augment={run.augment.name} is torch's"
+    return f"optimizer.accumulation={accumulation} is torch's" if accumulation > 1 else ""
 
 
 def choose_threads(wanted: int | str, parameters: int, performance: Performance) -> int:
@@ -323,6 +339,8 @@ def choose_sampler(run: RunSettings, performance: Performance) -> int:
         pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"
     elif run.env.batched and batched.knows(env_factory(run)):
         pays, why = False, "auto: they are stepped at once"
+    elif run.compile == "on":
+        pays, why = False, "auto: workers compile nothing, and act otherwise in the last bits"
     elif multiprocessing.current_process().daemon:
         pays, why = False, "auto: this process may have no children"
     else:

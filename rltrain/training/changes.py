@@ -15,6 +15,7 @@ RESUMABLE = (
     "total_timesteps",
     "device",
     "num_threads",
+    "compile",
     "sampler",
     "num_workers",
     "profile",

@@ -98,7 +98,8 @@ def take(algorithm: Algorithm, saved: Mapping[str, Any]) -> tuple[list[str], lis
 
 def learners(algorithm: Any) -> list[tuple[str, Algorithm]]:
     """The algorithm itself, or those of several agents by the beginnings of their names."""
-    algorithm = getattr(algorithm, "inner", algorithm)
+    while hasattr(algorithm, "inner"):
+        algorithm = algorithm.inner
     if not hasattr(algorithm, "learners"):
         return [("", algorithm)]
     pairs = zip(algorithm.views, algorithm.learners, strict=True)

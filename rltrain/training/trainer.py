@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from rltrain.algos.base import Algorithm
+from rltrain.algos.base import Algorithm, Policy
 from rltrain.core import seeding
 from rltrain.core.errors import TrainingError
 from rltrain.core.state import Stateful, digest
@@ -136,8 +137,13 @@ class Trainer:
         if not self._ended and not self.progress.crossed(self.settings.eval.every):
             return
         self.clock.lap("other")
-        result = self.evaluator.run(self.algorithm.policy, "final" if self._ended else "eval")
-        self.clock.lap("eval")
+        with self.algorithm.evaluated() as policy:
+            result = self.evaluator.run(policy, "final" if self._ended else "eval")
+            self.clock.lap("eval")
+            best = self.scores.best is None or result.mean > self.scores.best
+            if best:
+                self.scores.best = result.mean
+                self._try_to_save(functools.partial(self._save_best, policy))
         row = {
             "eval/mean_reward": result.mean,
             "eval/std_reward": result.std,
@@ -150,10 +156,6 @@ class Trainer:
             for name, returns in result.agents.items()
         }
         self.log.write(self.progress.steps, row, self.evaluations)
-        best = self.scores.best is None or result.mean > self.scores.best
-        if best:
-            self.scores.best = result.mean
-            self._try_to_save(self._save_best)
         if self._ended:
             self.scores.final = result.mean
         self.console.evaluation(self.progress, result, best)
@@ -165,7 +167,8 @@ class Trainer:
         """Ends training: an evaluation reached `eval.stop_at`."""
         self.scores.reached = mean
         # The evaluation that was first to cross the line may have been lucky.
-        self.scores.final = evaluator.run(self.algorithm.policy, "final").mean
+        with self.algorithm.evaluated() as policy:
+            self.scores.final = evaluator.run(policy, "final").mean
         self.clock.lap("eval")
         logger.info(
             "eval.stop_at: mean reward %.1f reached %g at step %s; on other episodes it is %.1f",
@@ -196,8 +199,8 @@ class Trainer:
         self.checkpoints.save(self.progress.steps, self.state_dict())
         self._saved_at = self.progress.steps
 
-    def _save_best(self) -> None:
-        content = {"config": self.config, "policy": self.algorithm.policy.state_dict()}
+    def _save_best(self, policy: Policy) -> None:
+        content = {"config": self.config, "policy": policy.state_dict()}
         checkpoint.write(self.checkpoints.best, content, self.progress.steps, "policy")
 
     def _stop(self, signum: int) -> None:

@@ -82,7 +82,7 @@ def test_discrete_losses_by_hand(compose: Any, kernels: str) -> None:
     # π = (¼, ¾); smaller targets (3, 1), smaller critics (1, 2)
     constant(algorithm, [0.0, math.log(3)], [[1.0, 4.0], [5.0, 2.0], [3.0, 6.0], [7.0, 1.0]])
     algorithm.learner.begin()
-    columns = two_rows(np.array([0, 1]), np.zeros(0, np.float32), 4)
+    columns = two_rows(np.array([0, 1]), np.zeros((2, 2, 0), np.float32), 4)
     critic_loss, actor_loss, ent_coef, _, entropy = map(float, algorithm.learner.step(*columns))
     by_hand = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
     assert entropy == pytest.approx(by_hand)

@@ -146,5 +146,5 @@ def test_what_has_nothing_to_change_is_told(
 
 def test_kernels_in_numpy_are_refused(compose: Any) -> None:
     run = build_run(compose("algo=ppo", "env=CartPole-v1", "augment=noise", "kernels=numpy"))
-    with pytest.raises(UserError, match=r"^kernels=numpy: augment=noise needs"):
+    with pytest.raises(UserError, match=r"^kernels=numpy: augment=noise is torch's\. "):
         build_algorithm(run, build_envs(run))

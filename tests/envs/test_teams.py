@@ -5,16 +5,17 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 
-from rltrain.envs.teams import OwnBits, TwoCarts
+from rltrain.envs.teams import OwnBits, SideBySide, two_carts
 
 
 def test_a_cart_is_cartpole_and_goes_on_without_the_other() -> None:
-    team = TwoCarts()
+    team = two_carts().parallel_env
+    assert isinstance(team, SideBySide)
     obs, _ = team.reset(seed=3)
     assert not np.array_equal(obs["cart_0"], obs["cart_1"])
     alone = gym.make("CartPole-v1").unwrapped
     alone.reset(seed=0)
-    alone.state = team.carts["cart_1"].unwrapped.state  # type: ignore[attr-defined] # CartPole
+    alone.state = team.envs["cart_1"].unwrapped.state  # type: ignore[attr-defined] # CartPole
     steps = 0
     while "cart_1" in team.agents:
         present = list(team.agents)

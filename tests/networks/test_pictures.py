@@ -128,3 +128,17 @@ def test_beside_other_parts_a_picture_comes_to_a_few_features() -> None:
     encoder: Any = encoder_of(encoding(picture_size=5), leaf, "nature_cnn")
     assert encoder.out_features == 5
     assert encoder(torch.zeros(2, 84, 84, 3, dtype=torch.uint8)).shape == (2, 5)
+
+
+def test_checkpointing_changes_no_number() -> None:
+    plain = picture("impala", 16, 16, 3)
+    thrifty = picture("impala", 16, 16, 3, checkpointing=True)
+    thrifty.load_state_dict(plain.state_dict())
+    x = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
+    for network in (plain, thrifty):
+        network(x).square().sum().backward()
+    for a, b in zip(plain.parameters(), thrifty.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6)
+    assert sum(m.checkpointing for m in thrifty.modules() if isinstance(m, Residual)) == 6

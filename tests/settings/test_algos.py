@@ -302,8 +302,8 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("sac", EVERY_KIND, {"Box", "Discrete"}, True),
         ("td3", EVERY_KIND, {"Box"}, True),
         ("ddpg", EVERY_KIND, {"Box"}, True),
-        ("iql", {"Box", "Discrete"}, {"Discrete"}, True),
-        ("ippo", {"Box", "Discrete"}, EVERY_ACTION, True),
+        ("iql", EVERY_KIND, {"Discrete"}, True),
+        ("ippo", EVERY_KIND, EVERY_ACTION, True),
     ],
 )
 def test_what_an_algorithm_declares(

@@ -9,6 +9,7 @@ from rltrain.core.errors import UserError
 from rltrain.settings.registry import entry
 from rltrain.settings.schema import build
 
+COMMON = {"warmup": 0.0, "accumulation": 1}  # of every optimiser, and no argument of torch's
 VALUES = {
     "adam": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0},
     "adamw": {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01},
@@ -20,14 +21,16 @@ VALUES = {
 
 def build_optimizer(name: str, **changes: Any) -> Any:
     return build(
-        entry("optimizer", name).settings, {"name": name, **VALUES[name], **changes}, "optimizer"
+        entry("optimizer", name).settings,
+        {"name": name, **COMMON, **VALUES[name], **changes},
+        "optimizer",
     )
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_keys_are_arguments_of_the_class_in_torch(name: str) -> None:
-    arguments = dataclasses.asdict(build_optimizer(name))
-    arguments.pop("name")
+    found = dataclasses.asdict(build_optimizer(name))
+    arguments = {k: v for k, v in found.items() if k not in ("name", *COMMON)}
     cls = entry("optimizer", name).load()
     assert arguments.keys() <= inspect.signature(cls).parameters.keys()
     group = cls([torch.zeros(1, requires_grad=True)], lr=0.1, **arguments).param_groups[0]
@@ -46,6 +49,8 @@ def test_the_keys_are_arguments_of_the_class_in_torch(name: str) -> None:
         ("rmsprop", {"momentum": -1}, "optimizer.momentum=-1.0 is out of range"),
         ("sgd", {"momentum": -1}, "optimizer.momentum=-1.0 is out of range"),
         ("sgd", {"eps": 1e-8}, "Unknown key optimizer.eps"),
+        ("sgd", {"warmup": 1.5}, "optimizer.warmup=1.5 is out of range"),
+        ("sgd", {"accumulation": 0}, "optimizer.accumulation=0 is out of range"),
         ("sgd", {"lr": 0.1}, "Unknown key optimizer.lr"),
     ],
 )

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from rltrain import config
 from rltrain.core.errors import UserError
 from rltrain.settings.networks import MLPNetworkSettings
 from rltrain.settings.registry import GROUPS
@@ -21,6 +22,7 @@ MLP = {
     "pictures": "auto",
     "channels": "auto",
     "picture_size": 64,
+    "checkpointing": False,
     "cnn_width": 1,
     "cnn_depth": 2,
     "cnn_activation": "relu",
@@ -30,7 +32,7 @@ MLP = {
     "text_size": 32,
     "word_buckets": 1024,
 }
-SGD = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
+SGD = {"name": "sgd", "warmup": 0.0, "accumulation": 1, "momentum": 0.0, "weight_decay": 0.0}
 NONE = {"name": "none"}
 EPS = {
     "name": "epsilon_greedy",
@@ -93,6 +95,9 @@ def values(**changes: Any) -> dict[str, Any]:
         "device": "cpu",
         "num_threads": "auto",
         "kernels": "auto",
+        "precision": "fp32",
+        "compile": "auto",
+        "ema": None,
         "sampler": "auto",
         "num_workers": "auto",
         "profile": False,
@@ -231,3 +236,10 @@ def test_parts_have_no_defaults_and_every_key_is_documented(name: str) -> None:
         assert field.default is dataclasses.MISSING, field.name
         assert field.default_factory is dataclasses.MISSING, field.name
     assert all(len(k.doc) > 5 and k.doc.endswith(".") for k in keys_of(PARTS[name]))
+
+
+@pytest.mark.parametrize("key", ["optimizer.accumulation=2", "network.checkpointing=true"])
+def test_what_passes_noisy_layers_in_parts_is_refused(key: str) -> None:
+    values = config.compose(["algo=rainbow", "env=CartPole-v1", key])
+    with pytest.raises(UserError, match=f"{key.partition('=')[0]} does not fit exploration=noisy"):
+        build_run(values)

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rltrain import config
-from rltrain.algos.base import descend
+from rltrain.algos.descent import descend
 from rltrain.core import faults
 from rltrain.core.errors import EnvError, TrainingError
 from rltrain.core.types import Progress
@@ -161,10 +161,12 @@ def test_a_gradient_that_is_no_number_under_a_finite_loss_is_caught() -> None:
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
     optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
     before = [p.clone() for p in module.parameters()]
-    hidden = InfiniteGradient.apply(module[0](torch.ones(4, 2)))
-    loss = module[1](hidden).mean()
+
+    def loss_of(x: torch.Tensor) -> tuple[torch.Tensor]:
+        return (module[1](InfiniteGradient.apply(module[0](x))).mean(),)
+
     with pytest.raises(TrainingError, match=r"gradient of 0\.weight is no number"):
-        descend(loss, "train/loss", module, optimizer, 0.5)
+        descend(loss_of, (torch.ones(4, 2),), "train/loss", module, optimizer, 0.5)
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
 

@@ -14,14 +14,21 @@ from tests.training.test_resume import same
 from tests.training.test_workers import same as same_but_for_workers
 
 EVERY = "env=rltrain.envs.sights:rltrain/EverySight-v0"
+TWO = "env=rltrain.envs.teams:rltrain/TwoSights-v0"
 TAKING = [a for a in ALGOS if "Dict" in algo_entry(a).observations]
 
 
 def overrides(algo: str, *more: str) -> list[str]:
     continuous = "Discrete" not in algo_entry(algo).actions
-    kwargs = (f"env.kwargs.continuous={str(continuous).lower()}", "env.kwargs.length=7")
+    kwargs: tuple[str, ...] = (
+        f"env.kwargs.continuous={str(continuous).lower()}",
+        "env.kwargs.length=7",
+    )
     small_network = ("network.hidden_sizes=[16]", "algo.normalize_obs=true")
-    return [*small(algo, EVERY, *kwargs, *small_network), *more]
+    env = EVERY
+    if algo_entry(algo).multi_agent:
+        env, kwargs = TWO, (*kwargs, "algo.agent_id=false")
+    return [*small(algo, env, *kwargs, *small_network), *more]
 
 
 @pytest.mark.parametrize(

@@ -322,3 +322,23 @@ def test_another_number_of_threads_is_told(compose: Any, in_tmp: Path) -> None:
     folder = session.start(compose(*small("ppo"), "run_name=a")).folder
     session.resume(folder, None, {"total_timesteps": 384, "num_threads": 2})
     assert "threads 1 then, 2 now" in (folder / "run.log").read_text()
+
+
+LARGE = [
+    "optimizer=muon",
+    "optimizer.warmup=0.8",
+    "optimizer.accumulation=2",
+    "algo.learning_rate_schedule=cosine",
+    "precision=bf16",
+    "ema=0.9",
+]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "sac", "iql"])
+def test_resumed_with_all_that_large_networks_need(compose: Any, in_tmp: Path, algo: str) -> None:
+    whole = session.start(compose(*small(algo, *LARGE), "run_name=whole")).folder
+    other = session.start(compose(*small(algo, *LARGE), "run_name=other")).folder
+    file = sorted((other / "checkpoints").glob("step_*"))[0]
+    assert checkpoint.read(file).step < 192
+    session.resume(other, file, {})
+    same(whole, other)

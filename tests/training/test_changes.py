@@ -13,6 +13,7 @@ from rltrain.settings.run import RunSettings
 from rltrain.training.changes import RESUMABLE, check_changes, check_same, merged
 
 FREE = {
+    "compile": "on",
     "total_timesteps": 2000,
     "device": "cuda",
     "num_threads": 2,
@@ -37,7 +38,6 @@ FIXED = {
     "optimizer.eps": 1e-3,
     "plugins": ["mine"],
     "precision": "bf16",
-    "compile": "on",
     "ema": 0.99,
     "dataset": "mine-v0",
     "dataset_share": 0.9,

@@ -104,6 +104,8 @@ def _obstacle(run: RunSettings, bodies: list[nn.Module]) -> str:
         return "sequences of recurrent networks have ever other lengths"
     if run.exploration.name == "noisy":
         return "noisy layers draw their noise outside of torch"
+    if run.augment.name != "none":
+        return "augmentations draw their chance outside of torch"
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         return f"it needs a C++ compiler, and there is no {compiler}"

@@ -54,6 +54,7 @@ def test_bodies_are_those_of_all_networks(compose: Any) -> None:
     [
         (["algo=ppo", "network=gru"], "lengths"),
         (["algo=dqn", "exploration=noisy"], "noisy layers"),
+        (["algo=ppo", "augment=noise"], "augmentations"),
     ],
 )
 def test_what_cannot_be_compiled_is_named(

@@ -68,7 +68,14 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
 def _wrapped(env: gym.Env[Any, Any], settings: EnvSettings) -> gym.Env[Any, Any]:
     """With what any environment can be wrapped in."""
     env = DropKeys(env, settings.drop_keys) if settings.drop_keys else env
-    return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
+    if settings.frame_stack == 1:
+        return env
+    if isinstance(env.unwrapped, Team):
+        raise UserError(
+            f"env.frame_stack={settings.frame_stack}: observations of several agents are not"
+            " stacked. Set env.frame_stack=1."
+        )
+    return FrameStack(env, settings.frame_stack)
 
 
 def _atari_steps(settings: EnvSettings, name: str) -> atari.Steps | None:
@@ -106,11 +113,6 @@ def _by_factory(
         env = made
     elif hasattr(made, "possible_agents") and not hasattr(made, "agent_iter"):
         env = Team(made, settings.id)
-        if settings.frame_stack > 1:
-            raise UserError(
-                f"env.frame_stack={settings.frame_stack}: observations of several agents are not"
-                " stacked."
-            )
     else:
         raise UserError(
             f"env={settings.id} makes a {type(made).__name__}: it must be a gymnasium.Env, or a"

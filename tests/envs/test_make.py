@@ -195,3 +195,8 @@ def test_a_run_on_an_environment_that_is_for_others_is_refused(
         check_env(build_run(compose("algo=ppo", "env=two_carts")))
     with pytest.raises(UserError, match="it is for several agents, and here is one"):
         check_env(build_run(compose("algo=iql", "env=CartPole-v1")))
+
+
+def test_observations_of_several_agents_are_not_stacked(compose: Any) -> None:
+    with pytest.raises(UserError, match=r"^env\.frame_stack=2: .*several agents"):
+        check_env(build_run(compose("algo=iql", "env=two_carts", "env.frame_stack=2")))

@@ -5,6 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from rltrain.core.errors import UserError
+from rltrain.core.spaces import Stack
 from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.memory.mixed import MixedReplay, uniform_replay, with_dataset
@@ -118,3 +119,9 @@ def test_it_is_a_memory_that_ends_episodes() -> None:
     memory.add(step(1))
     memory.end_episodes()
     assert memory.own.columns["truncated"][0]
+
+
+def test_recorded_steps_and_stacks_do_not_go_together() -> None:
+    space = Stack(spaces.Box(0, 255, (7, 7), np.uint8), 2)
+    with pytest.raises(UserError, match=r"a replay of stacks .* Set env\.frame_stack=1"):
+        uniform_replay(8, space, spaces.Discrete(2), data(1))

@@ -81,7 +81,7 @@ def measure(row: Row, seed: int, folder: Path) -> dict[str, Any]:
     else:
         played = play(settings, folder / name)[1]
         # Of several agents the gate is every one's.
-        score = min(map(np.mean, played.agents.values()), default=played.mean)
+        score = float(min(map(np.mean, played.agents.values()), default=played.mean))
     return {
         "seed": seed,
         "score": round(score, 3),

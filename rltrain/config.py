@@ -131,7 +131,7 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
     command line chooses another, keys that one does not have are left out.
     """
     typed = [_strip(o).partition("=")[0] for o in hydra_values.overrides.task]
-    for group in ("exploration", "intrinsic", "network", "optimizer"):
+    for group in ("augment", "exploration", "intrinsic", "network", "optimizer"):
         if group in typed:
             known = defaults(group, hydra_values.runtime.choices[group])
             values[group] = {

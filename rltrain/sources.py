@@ -14,6 +14,9 @@ from omegaconf import OmegaConf
 from rltrain.core.paths import user_config_dir
 from rltrain.envs import ids
 
+# What ids of a prefix start from, in configs/env.
+FAMILIES = {"ALE/": "atari"}
+
 
 class GymnasiumSource(ConfigSource):
     """Makes every environment id that Gymnasium can make a choice of the group `env`.
@@ -31,7 +34,9 @@ class GymnasiumSource(ConfigSource):
         return name.removesuffix(".yaml") if group == "env" else ""
 
     def load_config(self, config_path: str) -> ConfigResult:
-        values = {"defaults": ["base", "_self_"], "id": self._id(config_path)}
+        env_id = self._id(config_path)
+        family = next((f for start, f in FAMILIES.items() if env_id.startswith(start)), "base")
+        values = {"defaults": [family, "_self_"], "id": env_id}
         return ConfigResult(
             provider=self.provider,
             path=f"{self.scheme()}://{config_path}",
@@ -44,9 +49,7 @@ class GymnasiumSource(ConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         namespace = self._id(config_path)
-        return config_path == "env" or (
-            bool(namespace) and any(i.startswith(namespace + "/") for i in ids.registered())
-        )
+        return config_path == "env" or (bool(namespace) and bool(ids.registered(namespace + "/")))
 
     def is_config(self, config_path: str) -> bool:
         name = self._id(config_path)
@@ -54,7 +57,7 @@ class GymnasiumSource(ConfigSource):
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         prefix = "" if config_path == "env" else self._id(config_path) + "/"
-        return [i.removeprefix(prefix) for i in ids.registered() if i.startswith(prefix)]
+        return [i.removeprefix(prefix) for i in ids.registered(prefix)]
 
 
 class _UsersFirst(list[Any]):

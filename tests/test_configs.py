@@ -37,6 +37,9 @@ def test_every_tuned_preset_is_applied_and_builds(compose: Any, pair: str) -> No
     algo, _, env = pair.partition("/")
     if env.startswith(("HalfCheetah", "InvertedPendulum")):
         pytest.importorskip("mujoco")
+    for start, package in (("MinAtar", "minatar"), ("MiniGrid", "minigrid"), ("ALE", "ale_py")):
+        if env.startswith(start):
+            pytest.importorskip(package)
     values = compose(f"algo={algo}", f"env={env}")
     run = build_run(values)
     assert run.tuned == pair

@@ -22,6 +22,7 @@ LAYERS = [
     "networks",
     "fast",
     "memory",
+    "augment",
     "envs",
     "algos",
     "intrinsic",

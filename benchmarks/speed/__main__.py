@@ -38,6 +38,7 @@ PEERS = {
     "sb3": (
         "torch==2.13.0 stable-baselines3==2.9.2 gymnasium[mujoco]==1.4.0 mujoco==3.17.0"
         " numpy==2.4.6 packaging==26.3",
+        "--no-deps ale-py==0.12.1 opencv-python-headless==5.0.0.93",
     ),
     "sheeprl": (
         "torch==2.13.0 sheeprl==0.8.4 gymnasium[mujoco]==1.4.0 mujoco==3.17.0 numpy==2.4.6"
@@ -50,6 +51,7 @@ PEERS = {
         " mujoco==3.2.7 imageio==2.38.1 tensorboard==2.21.0 stable-baselines3==2.2.1"
         " setuptools<81",
         "--no-deps --ignore-requires-python cleanrl==1.2.0",
+        "--no-deps ale-py==0.10.1 opencv-python-headless==4.10.0.84",
     ),
     "tianshou": (
         "torch==2.13.0 tianshou==2.0.1 gymnasium[mujoco]==1.4.0 mujoco==3.17.0 numpy==2.4.6",

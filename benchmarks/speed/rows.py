@@ -72,6 +72,18 @@ def ppo(env: str, num_envs: int, n_steps: int, batch: int, epochs: int, steps: f
     return Row("", title, command, work, light_aim=0.7)
 
 
+def atari(steps: float) -> Row:
+    """The usual preprocessing, without sticky actions, which none of the peers' games have."""
+    plain = ppo("ALE/Breakout-v5", 8, 128, 256, 4, steps)
+    work = dict(plain.work) | {"learning_rate": 2.5e-4, "clip_range": 0.1}
+    command = (
+        f"{plain.command} env.sticky_actions=0 network=nature_cnn network.shared=true"
+        " algo.learning_rate=2.5e-4 algo.clip_range=0.1"
+    )
+    title = f"{plain.title}, Nature CNN"
+    return replace(plain, title=title, command=command, work=work, light_aim=None)
+
+
 def dqn(steps: float, starts: float) -> Row:
     work = {
         "algo": "dqn",
@@ -152,7 +164,7 @@ def rows(scale: float = 1.0) -> tuple[Row, ...]:
         named(ppo(BUSY, 16, 128, 512, 4, 40_000 * scale), "C3", 1.8, 1.5, workers=WORKERS),
         named(sac(8_000 * scale, 1_000 * scale), "C4", 2, 1.9),
         named(dqn(100_000 * scale, 10_000 * scale), "C5", 3, 2),
-        Row("C6", "PPO ALE/Breakout-v5, Nature CNN", waits_for="convolutions"),
+        named(atari(20_480 * scale), "C6", None, 1.0, peers=("sb3", "cleanrl"), workers=("sb3",)),
         named(ppo("HalfCheetah-v5", 1, 2048, 64, 10, 40_960 * scale), "C7", 4, 3),
         named(solve(100_000 * scale, stop_at), "T", 5, 2.5),
         named(

@@ -11,6 +11,19 @@ from gymnasium import spaces
 
 from rltrain.core.layout import is_text, layout_of
 
+
+class Stack(spaces.Box):
+    """The newest observations `[count, ...]` of one Box, the newest last.
+
+    An episode begins with as many of its first one, so that each stack follows from single
+    observations; memories make use of that.
+    """
+
+    def __init__(self, space: spaces.Box, count: int) -> None:
+        low, high = (np.repeat(bound[None], count, 0) for bound in (space.low, space.high))
+        super().__init__(low, high, dtype=space.dtype.type)
+
+
 KINDS: dict[str, type[gym.Space]] = {
     "Box": spaces.Box,
     "Discrete": spaces.Discrete,

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rltrain.core.errors import UserError, nearest
 
-# Namespaces whose ids exist only once their package is imported, and the extra that has it.
-PACKAGES = {"ALE": ("ale_py", "atari")}
+
+class Package(NamedTuple):
+    """A package that registers ids of a prefix once it is imported, and the extra that has it."""
+
+    module: str
+    extra: str
+    register: str = ""  # a function of the module that does so, where importing it does not
+
+
+PACKAGES = {
+    "ALE/": Package("ale_py", "atari"),
+    "MinAtar/": Package("minatar.gym", "minatar", "register_envs"),
+    "MiniGrid-": Package("minigrid", "minigrid"),
+    "BabyAI-": Package("minigrid", "minigrid"),
+}
+_HIDDEN = ("phys2d/", "tabular/", "GymV2", "GymV3")
 
 
 @functools.cache
-def registered() -> tuple[str, ...]:
-    """Every id that Gymnasium can make, of the packages that are installed."""
+def registered(prefix: str = "") -> tuple[str, ...]:
+    """Every id with the prefix that Gymnasium can make, of the packages that are installed."""
     import gymnasium as gym
 
-    for module, _ in PACKAGES.values():
-        if importlib.util.find_spec(module):
-            package = importlib.import_module(module)
-            if hasattr(package, "ALEInterface"):
-                gym.register_envs(package)
-    hidden = ("phys2d/", "tabular/", "GymV2", "GymV3")
-    return tuple(sorted(i for i in gym.registry if not i.startswith(hidden)))
+    for start, package in PACKAGES.items():
+        if start.startswith(prefix) or prefix.startswith(start):
+            _import(package)
+    known = (i for i in gym.registry if i.startswith(prefix) and not i.startswith(_HIDDEN))
+    return tuple(sorted(known))
+
+
+@functools.cache
+def _import(package: Package) -> None:
+    """Lets a package that is installed register its ids; one that is not the package is left."""
+    root = package.module.partition(".")[0]
+    if not importlib.util.find_spec(root):
+        return
+    if root == "ale_py" and not hasattr(importlib.import_module(root), "ALEInterface"):
+        return
+    with _quietly():
+        module = importlib.import_module(package.module)
+        if package.register:
+            getattr(module, package.register)()
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what packages say of parts that they can do without, and the handler that adds."""
+    handlers = logging.root.handlers[:]
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        logging.root.handlers[:] = handlers
 
 
 def can_make(env_id: str) -> bool:
@@ -35,7 +75,7 @@ def can_make(env_id: str) -> bool:
     module, colon, name = env_id.partition(":")
     if colon:
         return bool(name) and all(part.isidentifier() for part in module.split("."))
-    return env_id in registered()
+    return env_id in registered(env_id)
 
 
 def import_module_of(env_id: str) -> None:
@@ -48,7 +88,7 @@ def import_module_of(env_id: str) -> None:
 
     module, colon, name = env_id.partition(":")
     if not colon:
-        registered()
+        registered(env_id)
         return
     if not can_make(env_id):
         raise UserError(f"env={env_id} is no module:Id, as in env=my_package:MyEnv-v0.")
@@ -80,10 +120,10 @@ def factory(env_id: str) -> Callable[..., Any] | None:
 
 def unknown(env_id: str) -> str:
     """One line about an id that does not exist, with the nearest that do."""
-    namespace = env_id.split("/")[0]
-    if namespace in PACKAGES and not importlib.util.find_spec(PACKAGES[namespace][0]):
-        extra = PACKAGES[namespace][1]
-        return f'env={env_id} needs a package that is missing: pip install "rltrain[{extra}]"'
+    package = next((p for start, p in PACKAGES.items() if env_id.startswith(start)), None)
+    if package is not None and not importlib.util.find_spec(package.module.partition(".")[0]):
+        advice = f'pip install "rltrain[{package.extra}]"'
+        return f"env={env_id} needs a package that is missing: {advice}"
     known = registered()
     base = env_id.rpartition("-v")[0] or env_id
     same = [i for i in known if i.rpartition("-v")[0].lower() == base.lower()]

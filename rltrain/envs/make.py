@@ -12,13 +12,15 @@ from gymnasium.wrappers import TimeLimit
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
 from rltrain.core.layout import layout_of
-from rltrain.envs import ids, zoo
+from rltrain.envs import atari, ids, zoo
 from rltrain.envs.team import Team
-from rltrain.envs.wrappers import DropKeys
+from rltrain.envs.wrappers import DropKeys, FrameStack
 from rltrain.settings import registry
+from rltrain.settings.augments import check_observations
 from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
+from rltrain.settings.schema import show
 
 # Packages of Gymnasium's own environments, and the extra that has what they import.
 _EXTRAS = {"gymnasium.envs.box2d": "box2d", "gymnasium.envs.mujoco": "mujoco", "ale_py": "atari"}
@@ -41,7 +43,10 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         return _by_factory(settings, factory, kwargs)
     spec = gym.spec(name)
     _check_kwargs(spec, kwargs)
-    if settings.max_episode_steps is not None:
+    steps = _atari_steps(settings, name)
+    if steps is not None:
+        kwargs = atari.arguments(steps, kwargs, settings.sticky_actions)
+    elif settings.max_episode_steps is not None:
         kwargs["max_episode_steps"] = settings.max_episode_steps
     try:
         # Gymnasium's own checker is slow, and the vector checks what matters.
@@ -55,7 +60,34 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         raise UserError(f"env={settings.id} cannot be made: {error}") from error
     except Exception as error:
         raise _broken(settings, error) from error
-    return DropKeys(env, settings.drop_keys) if settings.drop_keys else env
+    if steps is not None:
+        env = atari.AtariGame(env, steps, settings.max_episode_steps)
+    return _wrapped(env, settings)
+
+
+def _wrapped(env: gym.Env[Any, Any], settings: EnvSettings) -> gym.Env[Any, Any]:
+    """With what any environment can be wrapped in."""
+    env = DropKeys(env, settings.drop_keys) if settings.drop_keys else env
+    return FrameStack(env, settings.frame_stack) if settings.frame_stack > 1 else env
+
+
+def _atari_steps(settings: EnvSettings, name: str) -> atari.Steps | None:
+    """What is done to an Atari game; None for what is none.
+
+    Raises:
+        UserError: a key of games is set for another environment.
+    """
+    steps = atari.Steps(*(getattr(settings, name) for name in atari.Steps._fields))
+    if name.startswith(atari.NAMESPACE):
+        return steps
+    plain = atari.Steps()._asdict() | {"sticky_actions": None}
+    for key, value in plain.items():
+        if getattr(settings, key) != value:
+            raise UserError(
+                f"env.{key}={show(getattr(settings, key))} is for ALE/ ids, and"
+                f" env={settings.id} is none. Leave it at {show(value)}."
+            )
+    return None
 
 
 def _by_factory(
@@ -74,14 +106,20 @@ def _by_factory(
         env = made
     elif hasattr(made, "possible_agents") and not hasattr(made, "agent_iter"):
         env = Team(made, settings.id)
+        if settings.frame_stack > 1:
+            raise UserError(
+                f"env.frame_stack={settings.frame_stack}: observations of several agents are not"
+                " stacked."
+            )
     else:
         raise UserError(
             f"env={settings.id} makes a {type(made).__name__}: it must be a gymnasium.Env, or a"
             " parallel environment by PettingZoo's interface."
         )
+    _atari_steps(settings, settings.id)
     if settings.max_episode_steps is not None:
         env = TimeLimit(env, settings.max_episode_steps)
-    return DropKeys(env, settings.drop_keys) if settings.drop_keys else env
+    return _wrapped(env, settings)
 
 
 def _broken(settings: EnvSettings, error: Exception) -> EnvError:
@@ -121,6 +159,7 @@ def check_env(run: RunSettings) -> None:
             return
         check_fit(algo, run.env.id, env.observation_space, env.action_space)
         layout = layout_of(env.observation_space)
+        check_observations(run.augment.name, run.network, layout)
         if not layout.flat or getattr(run.network, "encoders", None):
             choose_encoders(run.network, layout)
     finally:

@@ -169,6 +169,11 @@ def _encode(value: Any, seen: set[int]) -> Any:
     if isinstance(value, random.Random):
         version, words, gauss = value.getstate()
         return {_KIND: "random", "value": [version, list(words), gauss]}
+    if isinstance(value, np.random.RandomState):
+        return {_KIND: "random_state", "value": copy.deepcopy(value.get_state(legacy=False))}
+    if type(value).__module__.startswith("ale_py") and hasattr(value, "cloneState"):
+        emulator = value.cloneState(include_rng=True).__getstate__()
+        return {_KIND: "ale", "value": bytes(emulator)}
     for kind, cls in _CONTAINERS.items():
         if type(value) is cls:
             return {_KIND: kind, "value": [_encode(item, seen) for item in value]}
@@ -204,6 +209,14 @@ def _decode(saved: Any, current: Any) -> Any:
     elif kind == "random":
         current = current or random.Random()
         current.setstate((value[0], tuple(value[1]), value[2]))
+    elif kind == "random_state":
+        current = current or np.random.RandomState()
+        current.set_state(value)
+    elif kind == "ale":
+        cls: Any = type(current.cloneState())
+        emulator = cls.__new__(cls)
+        emulator.__setstate__(value)
+        current.restoreState(emulator)
     elif kind in _CONTAINERS:
         olds = list(current) if type(current) is _CONTAINERS[kind] else []
         olds += [None] * (len(value) - len(olds))

@@ -44,8 +44,10 @@ class TeamVectorEnv(VectorEnv):
         *stream: str,
         first: int = 0,
         envs: list[Env] | None = None,
+        clip_reward: bool = False,
     ) -> None:
         self._make = make
+        self._clip_reward = clip_reward
         self.envs = envs or [make() for _ in range(num_envs)]
         self._batch = None
         team = self.envs[0].unwrapped
@@ -120,9 +122,8 @@ class TeamVectorEnv(VectorEnv):
                 self._begin(e, obs)
             self._check_finite(obs)
         self.obs = obs
-        return VectorStep(
-            obs, successor, reward.astype(np.float32), terminated, truncated, episodes, valid
-        )
+        learned = self._learned(reward)
+        return VectorStep(obs, successor, learned, terminated, truncated, episodes, valid)
 
     def rows_of(self, e: int) -> slice:
         """The rows of environment `e`."""
@@ -196,9 +197,11 @@ def vector_env(
     *stream: str,
     batch: bool = True,
     first: int = 0,
+    clip_reward: bool = False,
 ) -> VectorEnv:
     """The vector that suits what `make` makes: of one agent each, or of several."""
     envs = [make() for _ in range(num_envs)]
+    same: dict[str, Any] = {"first": first, "envs": envs, "clip_reward": clip_reward}
     if isinstance(envs[0].unwrapped, Team):
-        return TeamVectorEnv(make, num_envs, seed, *stream, first=first, envs=envs)
-    return VectorEnv(make, num_envs, seed, *stream, batch=batch, first=first, envs=envs)
+        return TeamVectorEnv(make, num_envs, seed, *stream, **same)
+    return VectorEnv(make, num_envs, seed, *stream, batch=batch, **same)

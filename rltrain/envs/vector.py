@@ -27,7 +27,10 @@ Rows = NDArray[Any]
 
 
 class Episode(NamedTuple):
-    """Return in raw reward and length of a finished episode."""
+    """Return in raw reward and length of a finished episode.
+
+    One of length 0 is but a part of a game that goes on (a lost life), and counts for nothing.
+    """
 
     env: int
     ret: float
@@ -58,6 +61,7 @@ class VectorEnv:
     The reset belongs to the step that ended the episode: there is no row in between.
     Discrete and MultiDiscrete are counted from 0 whatever the space's start, and
     actions of a Box are clipped to its bounds here, so that a policy need not know them.
+    With `clip_reward` a step has the sign of its reward, and an episode the return of rewards.
     `first` is the number of the first of them, where others are stepped elsewhere; `envs`
     are the first that are stepped, where they are made already.
 
@@ -74,8 +78,10 @@ class VectorEnv:
         batch: bool = True,
         first: int = 0,
         envs: list[Env] | None = None,
+        clip_reward: bool = False,
     ) -> None:
         self._make = make
+        self._clip_reward = clip_reward
         self.envs = envs or [make() for _ in range(num_envs)]
         self._batch = batched.batch(self.envs) if batch else None
         self.agents: tuple[Agent, ...] = ()
@@ -151,13 +157,24 @@ class VectorEnv:
         if any_of(ended):
             successor = obs.copy()
             for i in np.flatnonzero(ended).tolist():
-                episodes.append(Episode(i, float(self.returns[i]), int(self.lengths[i])))
-                self._begin(i, obs)
+                episodes.append(self._end(i, obs))
             self._check_finite(obs)
         self.obs = obs
-        return VectorStep(
-            obs, successor, reward.astype(np.float32), terminated, truncated, episodes
-        )
+        return VectorStep(obs, successor, self._learned(reward), terminated, truncated, episodes)
+
+    def _learned(self, reward: Rows) -> NDArray[np.float32]:
+        """Rewards `[B]` as they are learned from."""
+        return (np.sign(reward) if self._clip_reward else reward).astype(np.float32)
+
+    def _end(self, i: int, obs: Rows) -> Episode:
+        """What ended in environment `i`, whose next episode begins; a game may go on with it."""
+        env, ret, length = self.envs[i], float(self.returns[i]), int(self.lengths[i])
+        goes_on = self._batch is None and _game_goes_on(env)
+        self._begin(i, obs)
+        if not goes_on:
+            return Episode(i, ret, length)
+        self.returns[i], self.lengths[i] = ret, length
+        return Episode(i, 0.0, 0)
 
     def _step_each(self, actions: Rows) -> tuple[Rows, Rows, Rows, Rows]:
         obs = np.empty_like(self.obs)
@@ -263,6 +280,11 @@ class VectorEnv:
         self.returns[:] = state["returns"]
         self.lengths[:] = state["lengths"]
         self.obs = state["obs"].copy()
+
+
+def _game_goes_on(env: Env) -> bool:
+    name = "game_goes_on"
+    return env.has_wrapper_attr(name) and bool(env.get_wrapper_attr(name))
 
 
 def all_finite(x: Rows) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.layout import Path
+from rltrain.core.spaces import Stack
 
 Env = gym.Env[Any, Any]
 
@@ -57,6 +60,37 @@ class DropKeys(gym.ObservationWrapper[Any, Any, Any]):
             for key, part in observation.items()
             if prefix + key not in self._dropped
         }
+
+
+class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
+    """The newest `count` observations `[count, ...]`, the newest last.
+
+    An episode begins with as many of its first one.
+
+    Raises:
+        UserError: observations are no Box.
+    """
+
+    def __init__(self, env: Env, count: int) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, spaces.Box):
+            raise UserError(
+                f"env.frame_stack={count}: it stacks pictures and vectors, and these observations"
+                f" are {type(space).__name__}."
+            )
+        self.observation_space = Stack(space, count)
+        self.frames: NDArray[Any] = np.zeros((count, *space.shape), space.dtype)
+
+    def reset(self, **kwargs: Any) -> tuple[NDArray[Any], dict[str, Any]]:
+        obs, info = self.env.reset(**kwargs)
+        self.frames = np.repeat(np.asarray(obs)[None], len(self.frames), 0)
+        return self.frames, info
+
+    def step(self, action: Any) -> tuple[NDArray[Any], Any, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self.frames = np.concatenate([self.frames[1:], np.asarray(obs)[None]])
+        return self.frames, reward, terminated, truncated, info
 
 
 def _keys(space: gym.Space[Any], path: Path = ()) -> list[Path]:

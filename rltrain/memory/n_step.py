@@ -46,7 +46,7 @@ class NStepReplay(ReplayBuffer):
 
     def latest(self, count: int) -> Rows:
         newest = self._newest(count)
-        return self.columns["obs"][newest[self.columns["valid"][newest]]]
+        return self.obs(newest[self.columns["valid"][newest]])
 
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
         rows = rng.integers(self.size, size=count)
@@ -56,6 +56,7 @@ class NStepReplay(ReplayBuffer):
 
     def end_episodes(self) -> None:
         """Truncates what is going on: what is added next belongs to other episodes."""
+        super().end_episodes()
         self.columns["truncated"][self._newest(self.num_envs)] = True
 
     def gather(self, rows: Rows) -> Sample:
@@ -63,11 +64,11 @@ class NStepReplay(ReplayBuffer):
         reward, terminated, discount, count = self._returns(rows)
         last = (rows + (count - 1) * self.num_envs) % self.capacity
         return Sample(
-            obs=self.columns["obs"].take(rows, 0),
+            obs=self.obs(rows),
             action=self.columns["action"].take(rows, 0),
             reward=reward,
             terminated=terminated,
-            successor=self.columns["successor"].take(last, 0),
+            successor=self.successor(last),
             discount=discount,
         )
 

@@ -12,8 +12,9 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError
-from rltrain.core.spaces import dtype_of, shape_of
+from rltrain.core.spaces import Stack, dtype_of, shape_of
 from rltrain.core.types import Rows, Transition
+from rltrain.memory.frames import Frames
 
 
 class Sample(NamedTuple):
@@ -36,7 +37,8 @@ class Sample(NamedTuple):
 class ReplayBuffer:
     """A ring of the last `capacity` transitions, sampled uniformly (Lin 1992).
 
-    Rows that are not valid are left out: they take no room and are never sampled.
+    Rows that are not valid are left out: they take no room and are never sampled. Of stacks
+    of observations single ones are kept, in `frames`.
 
     Raises:
         UserError: it would not fit into this machine's memory.
@@ -45,11 +47,18 @@ class ReplayBuffer:
     def __init__(self, capacity: int, observation_space: Space, action_space: Space) -> None:
         obs_shape, action_shape = shape_of(observation_space), shape_of(action_space)
         obs_dtype, action_dtype = dtype_of(observation_space), dtype_of(action_space)
-        _check_fits(capacity, 2 * int(np.prod(obs_shape)) * obs_dtype.itemsize)
+        self.frames = (
+            Frames(capacity, observation_space) if isinstance(observation_space, Stack) else None
+        )
+        twice = 2 * int(np.prod(obs_shape)) * obs_dtype.itemsize
+        _check_fits(capacity, self.frames.nbytes_of_one if self.frames else twice)
         self.capacity = capacity
-        self.columns: dict[str, Rows] = {
-            "obs": np.zeros((capacity, *obs_shape), obs_dtype),
-            "successor": np.zeros((capacity, *obs_shape), obs_dtype),
+        self.columns: dict[str, Rows] = {}
+        if self.frames is None:
+            self.columns = {
+                name: np.zeros((capacity, *obs_shape), obs_dtype) for name in ("obs", "successor")
+            }
+        self.columns |= {
             "action": np.zeros((capacity, *action_shape), action_dtype),
             "reward": np.zeros(capacity, np.float32),
             "terminated": np.zeros(capacity, np.float32),
@@ -83,16 +92,30 @@ class ReplayBuffer:
             rows = np.arange(start, end) % self.capacity
         for name, column in self.columns.items():
             column[rows] = getattr(step, name)
+        if self.frames is not None:
+            self.frames.write(step)
         self.position = end % self.capacity
         self.size = min(self.size + count, self.capacity)
 
     def end_episodes(self) -> None:
-        """Nothing to do: every row has its own successor."""
+        """What is added next belongs to other episodes; rows have their own successors anyway."""
+        if self.frames is not None:
+            self.frames.end_episodes()
+
+    def obs(self, rows: Rows) -> Rows:
+        """The observations of `rows` `[N]`."""
+        return self.frames.obs(rows) if self.frames else self.columns["obs"].take(rows, 0)
+
+    def successor(self, rows: Rows) -> Rows:
+        """What followed them."""
+        if self.frames is not None:
+            return self.frames.successor(rows)
+        return self.columns["successor"].take(rows, 0)
 
     def latest(self, count: int) -> Rows:
         """Of the newest `count` rows the observations; those left out are not among them."""
         count, self.left_out = count - self.left_out, 0
-        return self.columns["obs"][self._newest(count)]
+        return self.obs(self._newest(count))
 
     def sample(self, count: int, rng: np.random.Generator) -> Sample:
         """`count` transitions, drawn with replacement."""
@@ -100,7 +123,12 @@ class ReplayBuffer:
 
     def gather(self, rows: Rows) -> Sample:
         """The transitions of `rows` `[N]`."""
-        return Sample(**{name: column.take(rows, 0) for name, column in self.columns.items()})
+        rest = ("action", "reward", "terminated")
+        return Sample(
+            obs=self.obs(rows),
+            successor=self.successor(rows),
+            **{name: self.columns[name].take(rows, 0) for name in rest},
+        )
 
     def _newest(self, count: int) -> NDArray[np.intp]:
         """Where the newest rows are, fewer than `count` where there are not as many."""
@@ -110,13 +138,16 @@ class ReplayBuffer:
         """The rows that are filled, and where the next one goes."""
         filled = {name: column[: self.size].copy() for name, column in self.columns.items()}
         position = {name: getattr(self, name) for name in ("position", "size", "left_out")}
-        return {"columns": filled} | position
+        frames = {"frames": self.frames.state_dict()} if self.frames else {}
+        return {"columns": filled} | position | frames
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.position, self.size = state["position"], state["size"]
         self.left_out = state["left_out"]
         for name, column in self.columns.items():
             column[: self.size] = state["columns"][name]
+        if self.frames is not None:
+            self.frames.load_state_dict(state["frames"])
 
 
 def _check_fits(capacity: int, row_bytes: int) -> None:

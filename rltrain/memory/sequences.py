@@ -72,8 +72,8 @@ class SequenceReplay(NStepReplay):
         begins = np.zeros(line.shape, np.bool_)
         begins[sequence, seen.argmax(1)] = True
         ring, tail = line[seen], end[seen]  # [R]
-        x = self.columns["obs"].take(ring, 0)
-        x[tail] = self.columns["successor"].take(last, 0)
+        x = self.obs(ring)
+        x[tail] = self.successor(last)
         place = (seen.cumsum() - 1).reshape(seen.shape)[:, self.burn_in : -1]
         learned = belongs.copy()
         learned[:, self.length :] = False

@@ -18,7 +18,16 @@ from rltrain.settings.registry import Entry
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
 
-LISTS = ("algos", "envs", "explorations", "intrinsics", "networks", "optimizers", "tuned")
+LISTS = (
+    "algos",
+    "augments",
+    "envs",
+    "explorations",
+    "intrinsics",
+    "networks",
+    "optimizers",
+    "tuned",
+)
 
 
 def show_list(arguments: list[str]) -> int:
@@ -141,14 +150,14 @@ def defaults(group: str, name: str) -> dict[str, Any]:
 def choices(group: str) -> list[str]:
     """The YAML files of a group, of rltrain's folder and of the working directory's.
 
-    `base` is none of them: it is what others start from.
+    `base` and, of environments, `atari` are none of them: they are what others start from.
     """
     names = {
         str(path.relative_to(folder / group).with_suffix(""))
         for folder in _folders()
         for path in (folder / group).rglob("*.yaml")
     }
-    return sorted(names - {"base"})
+    return sorted(names - {"base"} - ({"atari"} if group == "env" else set()))
 
 
 def _describable() -> dict[str, tuple[str, type, str]]:

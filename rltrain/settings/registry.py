@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from rltrain.core.errors import UserError, did_you_mean
 
-_BUILTIN = ("algos", "explorations", "intrinsics", "networks", "optimizers")
-GROUPS = ("algo", "exploration", "intrinsic", "network", "optimizer")
+_BUILTIN = ("algos", "augments", "explorations", "intrinsics", "networks", "optimizers")
+GROUPS = ("algo", "augment", "exploration", "intrinsic", "network", "optimizer")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rltrain.core.errors import UserError
 from rltrain.settings import registry
+from rltrain.settings.augments import check_algorithm
 from rltrain.settings.schema import build, convert, key
 
 
@@ -19,6 +20,17 @@ class EnvSettings:
     max_episode_steps: int | None = key("Time limit; null keeps the registered one.", min=1)
     drop_keys: tuple[str, ...] = key("Parts of Dict observations that are left out, as camera.")
     batched: bool = key("Step environments at once where their physics is known (CartPole).")
+    frame_stack: int = key("Newest observations that are seen together; 1 is one alone.", min=1)
+    clip_reward: bool = key("Learn from the sign of rewards; scores are in the rewards themselves.")
+    frame_skip: int = key("ALE: frames that an action is held for.", min=1)
+    sticky_actions: float | None = key(
+        "ALE: chance that a frame repeats the last action; null: the game's own.", min=0, max=1
+    )
+    grey: bool = key("ALE: grey screens.")
+    screen_size: int | None = key("ALE: pixels a side; null keeps 210 × 160.", min=7)
+    noop_max: int = key("ALE: most frames without an action at the start; 0: none.", min=0)
+    fire_reset: bool = key("ALE: press FIRE where the game waits for it.")
+    episodic_life: bool = key("ALE: a lost life ends the episode that is learned from.")
 
 
 @dataclass(frozen=True)
@@ -50,11 +62,12 @@ class LoggerSettings:
 class RunSettings:
     """Everything that decides a run.
 
-    `algo`, `exploration`, `intrinsic`, `network` and `optimizer` are of the class that their
-    registry entry names.
+    `algo`, `augment`, `exploration`, `intrinsic`, `network` and `optimizer` are of the class
+    that their registry entry names.
     """
 
     algo: Any = key("Algorithm.")
+    augment: Any = key("Augmentation.")
     exploration: Any = key("Exploration.")
     intrinsic: Any = key("Intrinsic reward.")
     network: Any = key("Network.")
@@ -133,6 +146,7 @@ def build_run(values: Mapping[str, Any]) -> RunSettings:
 
 
 def _check_combination(run: RunSettings) -> None:
+    check_algorithm(run.augment.name, run.algo.name)
     entry = registry.entry("algo", run.algo.name)
     for group in ("network", "optimizer"):
         chosen = getattr(run, group).name

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from rltrain import fast
 from rltrain.algos.averaged import Averaged
 from rltrain.algos.base import Algorithm, Parts
+from rltrain.augment.base import Augmentation
 from rltrain.core.errors import UserError
 from rltrain.core.layout import Layout, layout_of
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores
-from rltrain.core.seeding import global_state, seed_everything, set_global_state
+from rltrain.core.seeding import generator, global_state, seed_everything, set_global_state
 from rltrain.core.spaces import Agent
 from rltrain.envs import batched
 from rltrain.envs.make import make_env
@@ -61,7 +62,7 @@ def env_factory(run: RunSettings, **overrides: Any) -> Callable[[], Env]:
 
 def build_evaluator(run: RunSettings) -> Evaluator:
     return Evaluator(
-        env_factory(run),
+        functools.partial(make_env, replace(run.env, episodic_life=False)),
         run.eval.episodes,
         run.eval.deterministic,
         run.seed,
@@ -92,7 +93,8 @@ def build_envs(
     """The run's environments, or `count` of them beginning with number `first`."""
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
-    envs = vector_env(make, count, run.seed, "environments", batch=env.batched, first=first)
+    how: dict[str, Any] = {"batch": env.batched, "first": first, "clip_reward": env.clip_reward}
+    envs = vector_env(make, count, run.seed, "environments", **how)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"
         why = f"the physics of {envs.name} is {'' if envs.batched else 'not '}known"
@@ -108,7 +110,8 @@ def build_algorithm(
     """The algorithm with its networks, on its device; sets torch's threads and global seeds."""
     performance = performance or Performance()
     hidden: set[Tensor] = set()
-    network = functools.partial(_network, run, hidden)
+    augmentation = _augmentation(run)
+    network = functools.partial(_network, run, hidden, augmentation=augmentation)
     parameters, known = _looked_at(run, envs.observation_space)
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
@@ -134,7 +137,12 @@ def build_algorithm(
         agents=envs.agents,
         warmup=getattr(run.optimizer, "warmup", 0.0),
     )
-    algorithm: Algorithm = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    made: Any = registry.entry("algo", run.algo.name).load()(run.algo, parts)
+    if augmentation is not None:
+        augmentation.watch(made.learner)
+        made.augmentation = augmentation
+        made._state = (*made._state, "augmentation")
+    algorithm: Algorithm = made
     if dataset is not None:  # of replay a part, and of cloning all that there is to see
         policy: Any = algorithm.policy
         policy.inputs.observe(dataset.obs)
@@ -185,6 +193,7 @@ def _network(
     layout: Layout,
     beside: int = 0,
     body: Callable[[int], nn.Module] | None = None,
+    augmentation: Augmentation | None = None,
 ) -> nn.Module:
     """A body; the matrices of its linear layers are added to those that are `hidden`."""
     if body is None:
@@ -192,7 +201,18 @@ def _network(
         body = functools.partial(cls, run.network)
     made = with_encoder(run.network, layout, body, beside)
     hidden.update(m.weight for m in made.modules() if isinstance(m, nn.Linear))
+    if augmentation is not None:
+        augmentation.attach(made, layout)
     return in_bfloat16(made) if run.precision == "bf16" else made
+
+
+def _augmentation(run: RunSettings) -> Augmentation | None:
+    """What changes samples, with a stream of chance of its own; None where nothing does."""
+    if run.augment.name == "none":
+        return None
+    cls = registry.entry("augment", run.augment.name).load()
+    made: Augmentation = cls(run.augment, generator(run.seed, "augmentation"))
+    return made
 
 
 def _optimizer(
@@ -281,6 +301,8 @@ def _torch_only(run: RunSettings) -> str:
         return "precision=bf16 is torch's"
     if run.compile == "on":
         return "compile=on is torch's"
+    if run.augment.name != "none":
+        return f"augment={run.augment.name} is torch's"
     return f"optimizer.accumulation={accumulation} is torch's" if accumulation > 1 else ""
 
 

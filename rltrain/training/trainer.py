@@ -90,7 +90,8 @@ class Trainer:
                 if self._collect(signals.requested):
                     metrics = self.algorithm.update(progress)
                     self.clock.lap("learn")
-                    self.log.add(metrics, self.sampler.take_episodes())
+                    episodes = self.sampler.take_episodes()
+                    self.log.add(metrics, [e for e in episodes if e.length])
                     self._look()
                     self.console.tick(progress, self.clock, self._ended)
                     self.clock.lap("other")

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import Space
 from numpy.typing import NDArray
 
@@ -135,6 +136,9 @@ class _Worker:
     def __init__(self, run: RunSettings, number: int, share: Share, arena: Arena) -> None:
         self.arena = arena
         self.horizon = 0
+        # Before the first parallel region: a process that was forked has none of the parent's
+        # threads, and would wait for them forever.
+        torch.set_num_threads(1)
         seeding.seed_everything(run.seed)
         envs = build.build_envs(run, share.first, share.count)
         spaces = build.Spaces(envs.observation_space, envs.action_space, share.total, envs.agents)

@@ -149,7 +149,7 @@ def test_memory_is_that_of_c1():
 
 def test_what_was_not_run_is_listed():
     text = report.table({"C1": result(rounds())}, ROWS)
-    assert "- C6, PPO ALE/Breakout-v5, Nature CNN: waits for convolutions" in text
+    assert "- C6, PPO ALE/Breakout-v5, 8 × 128, minibatches of 256, 4 epochs, Nature CNN" in text
     assert "- C2, PPO CartPole-v1" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,24 @@ def test_the_list_holds_what_can_be_made_in_order() -> None:
 def test_the_list_holds_the_atari_games() -> None:
     pytest.importorskip("ale_py")
     assert "ALE/Pong-v5" in ids.registered()
+
+
+@pytest.mark.parametrize(
+    ("package", "env_id"),
+    [("minatar", "MinAtar/Breakout-v1"), ("minigrid", "MiniGrid-Empty-5x5-v0")],
+)
+def test_ids_of_a_package_need_no_import_by_the_user(package: str, env_id: str) -> None:
+    pytest.importorskip(package)
+    before = logging.root.handlers[:]
+    assert ids.can_make(env_id)
+    assert env_id in ids.registered()
+    assert logging.root.handlers == before
+
+
+def test_the_list_of_a_prefix_holds_it_alone() -> None:
+    known = ids.registered("CartPole")
+    assert known == tuple(i for i in ids.registered() if i.startswith("CartPole"))
+    assert len(known) >= 2
 
 
 @pytest.mark.parametrize(

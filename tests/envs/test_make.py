@@ -12,14 +12,15 @@ import pytest
 from rltrain.core.errors import EnvError, UserError
 from rltrain.envs.make import check_env, make_env
 from rltrain.envs.team import Team
+from rltrain.reports.catalog import defaults
 from rltrain.settings.run import EnvSettings, build_run
+from rltrain.settings.schema import build
 from tests.envs.toys import Toy
 
 
 def settings(env_id: str, limit: int | None = None, **kwargs: Any) -> EnvSettings:
-    return EnvSettings(
-        id=env_id, kwargs=kwargs, num_envs=1, max_episode_steps=limit, drop_keys=(), batched=True
-    )
+    values = defaults("env", "base") | {"id": env_id, "kwargs": kwargs, "num_envs": 1}
+    return build(EnvSettings, values | {"max_episode_steps": limit})
 
 
 def length_of_an_episode(env: gym.Env) -> int:

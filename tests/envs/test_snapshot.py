@@ -16,7 +16,7 @@ from gymnasium import spaces
 
 from rltrain.core import seeding
 from rltrain.core.state import digest, from_plain, to_plain
-from rltrain.envs import snapshot
+from rltrain.envs import ids, snapshot
 from rltrain.envs.probes import PROBES
 from tests.envs.toys import (
     SOURCES,
@@ -53,6 +53,21 @@ def roll(env: gym.Env, steps: int) -> list[Any]:
 
 @pytest.mark.parametrize("env_id", CLASSIC + TEXT + [f"rltrain/{name}-v0" for name in PROBES])
 def test_the_state_of_classic_control_and_toy_text_can_be_saved(env_id: str) -> None:
+    assert snapshot.why_not(lambda: gym.make(env_id, disable_env_checker=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("package", "env_id"),
+    [
+        ("minatar", "MinAtar/Breakout-v1"),
+        ("minatar", "MinAtar/Seaquest-v1"),
+        ("minigrid", "MiniGrid-Empty-Random-6x6-v0"),
+        ("ale_py", "ALE/Pong-v5"),  # whose actions stick by chance
+    ],
+)
+def test_the_state_of_games_can_be_saved(package: str, env_id: str) -> None:
+    pytest.importorskip(package)
+    assert ids.can_make(env_id)
     assert snapshot.why_not(lambda: gym.make(env_id, disable_env_checker=True)) is None
 
 

@@ -1,4 +1,4 @@
-"""Parts of observations that are left out."""
+"""Parts of observations that are left out, and stacks of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from gymnasium import spaces
 
 from rltrain.core.errors import UserError
-from rltrain.envs.wrappers import DropKeys
+from rltrain.core.spaces import Stack
+from rltrain.envs.wrappers import DropKeys, FrameStack
+from tests.envs.toys import Toy
 
 BIT = spaces.Discrete(2)
 
@@ -65,3 +67,20 @@ def test_what_is_no_dict_has_no_parts() -> None:
     with pytest.raises(UserError, match=r"no part called x\. They are Box"):
         DropKeys(env, ("x",))
     env.close()
+
+
+def test_a_stack_holds_the_newest_observations_and_begins_with_the_first() -> None:
+    env = FrameStack(Toy(length=5), 3)
+    assert isinstance(env.observation_space, Stack)
+    assert env.observation_space.shape == (3, 2)
+    first, _ = env.reset(seed=0)
+    assert first[:, 1].tolist() == [0, 0, 0]
+    assert env.step(0)[0][:, 1].tolist() == [0, 0, 1]
+    assert [env.step(0)[0][:, 1].tolist() for _ in range(2)] == [[0, 1, 2], [1, 2, 3]]
+    again, _ = env.reset()
+    assert again.tolist() == [[1, 0]] * 3
+
+
+def test_a_stack_of_parts_is_refused() -> None:
+    with pytest.raises(UserError, match=r"env\.frame_stack=2: .*Dict"):
+        FrameStack(Room(), 2)

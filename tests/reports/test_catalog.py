@@ -95,13 +95,15 @@ def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> No
 
 def test_the_list_of_tuned_values_can_be_typed_in(out: Callable[..., str]) -> None:
     text = out(show_list, "tuned")
-    files = (config_dir() / "tuned").glob("*/*.yaml")
-    expected = {f"rltrain algo={f.parent.name} env={f.stem}" for f in files}
+    folder = config_dir() / "tuned"
+    pairs = [f.relative_to(folder).with_suffix("").parts for f in folder.rglob("*/**/*.yaml")]
+    expected = {f"rltrain algo={algo} env={'/'.join(env)}" for algo, *env in pairs}
     assert {line.partition(" ")[2].strip() for line in text.splitlines()} == expected
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [([], "rltrain list algos|envs"), (["algo"], "algos"), (["x"], "algos|")]
+    ("arguments", "said"),
+    [([], "rltrain list algos|augments|envs"), (["algo"], "algos"), (["x"], "algos|")],
 )
 def test_a_list_that_there_is_not_is_answered_with_those_that_there_are(
     arguments: list[str], said: str

@@ -56,6 +56,7 @@ def values(**changes: Any) -> dict[str, Any]:
     base = {
         "algo": BASES["ppo"],
         "exploration": NONE,
+        "augment": NONE,
         "intrinsic": NONE,
         "network": MLP,
         "optimizer": SGD,
@@ -66,6 +67,15 @@ def values(**changes: Any) -> dict[str, Any]:
             "max_episode_steps": None,
             "drop_keys": [],
             "batched": True,
+            "frame_stack": 1,
+            "clip_reward": False,
+            "frame_skip": 1,
+            "sticky_actions": None,
+            "grey": False,
+            "screen_size": None,
+            "noop_max": 0,
+            "fire_reset": False,
+            "episodic_life": False,
         },
         "eval": {
             "every": 0,

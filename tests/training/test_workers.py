@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rltrain.core.errors import EnvError, TrainingError, UserError
 from rltrain.core.state import digest
@@ -365,3 +366,16 @@ def test_a_run_that_cannot_be_built_leaves_no_worker(
         session.start(compose(*overrides("ppo")))
     assert started
     assert not any(p.is_alive() for p in started[0]._processes)
+
+
+def test_threads_that_the_parent_computed_with_are_not_waited_for(
+    compose: Any, in_tmp: Path
+) -> None:
+    """A forked process has none of them: building a large network there would never end."""
+    torch.set_num_threads(2)
+    try:
+        torch.linalg.qr(torch.randn(3136, 512))
+        large = ["network.hidden_sizes=[1024,512]", "kernels=torch", "algo.n_epochs=1"]
+        session.start(compose(*overrides("ppo", *large, "total_timesteps=48")))
+    finally:
+        torch.set_num_threads(1)

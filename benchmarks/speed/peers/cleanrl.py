@@ -33,6 +33,9 @@ def train(work, report):
             register_for_gym(gym, work["env"])
     else:
         import gymnasium as gym
+
+        if module == "cleanrl.ppo_atari":
+            take_gymnasium_for_gym(gym, work["seed"])
     report.watch_steps(gym.vector.SyncVectorEnv, lambda env: env.num_envs)
     report.watch_returns(gym.wrappers.RecordEpisodeStatistics)
     figures = {}
@@ -67,6 +70,10 @@ def ppo(work):
         "--ent-coef=0",
         "--clip-vloss=False",
     ]
+    if env.startswith("ALE/"):
+        name = env.removeprefix("ALE/").removesuffix("-v5")
+        words[0] = f"--env-id={name}NoFrameskip-v4"
+        return "cleanrl.ppo_atari", words
     return ("cleanrl.ppo_continuous_action" if continuous else "cleanrl.ppo"), words
 
 
@@ -111,6 +118,23 @@ def take_gyms_spaces():
             super().__init__(size, box(observations), box(actions), *args, **kwargs)
 
     buffers.ReplayBuffer = Buffer
+
+
+def take_gymnasium_for_gym(gym, seed):
+    """Lets the Atari script, whose borrowed wrappers are Gymnasium's by now, find it as Gym."""
+    import ale_py  # noqa: F401 # registers the games
+
+    class Older(gym.vector.SyncVectorEnv):
+        def reset(self):
+            return super().reset(seed=seed)[0]
+
+        def step(self, actions):
+            obs, reward, terminated, truncated, _ = super().step(actions)
+            return obs, reward, terminated | truncated, []
+
+    gym.vector.SyncVectorEnv = Older
+    gym.Wrapper.seed = lambda env, seed: None
+    sys.modules["gym"] = gym
 
 
 def register_for_gym(gym, name):

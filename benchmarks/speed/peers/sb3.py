@@ -26,13 +26,18 @@ def train(work, report):
         def _on_step(self):
             return True
 
-    env = make_vec_env(
-        lambda: gym.make(work["env"]),
-        n_envs=work.get("num_envs", 1),
-        seed=work["seed"],
-        vec_env_cls=SubprocVecEnv if work.get("workers") else DummyVecEnv,
-        # its quickest to start: the others import torch in every worker
-        vec_env_kwargs={"start_method": "fork"} if work.get("workers") else None,
+    atari = work["env"].startswith("ALE/")
+    env = (
+        games(work)
+        if atari
+        else make_vec_env(
+            lambda: gym.make(work["env"]),
+            n_envs=work.get("num_envs", 1),
+            seed=work["seed"],
+            vec_env_cls=SubprocVecEnv if work.get("workers") else DummyVecEnv,
+            # its quickest to start: the others import torch in every worker
+            vec_env_kwargs={"start_method": "fork"} if work.get("workers") else None,
+        )
     )
     model = {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]](work, env)
     callbacks = [Watch()]
@@ -48,12 +53,31 @@ def train(work, report):
     return figures
 
 
+def games(work):
+    """Its own preprocessing; the older ids are those without sticky actions and frame skip."""
+    import ale_py
+    import gymnasium as gym
+    from stable_baselines3.common.env_util import make_atari_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
+
+    gym.register_envs(ale_py)
+    name = work["env"].removeprefix("ALE/").removesuffix("-v5")
+    envs = make_atari_env(
+        f"{name}NoFrameskip-v4",
+        n_envs=work["num_envs"],
+        seed=work["seed"],
+        vec_env_cls=SubprocVecEnv if work.get("workers") else DummyVecEnv,
+        vec_env_kwargs={"start_method": "fork"} if work.get("workers") else None,
+    )
+    return VecFrameStack(envs, 4)
+
+
 def ppo(work, env):
     from stable_baselines3 import PPO
 
     rate, clip = work["learning_rate"], work["clip_range"]
     return PPO(
-        "MlpPolicy",
+        "CnnPolicy" if work["env"].startswith("ALE/") else "MlpPolicy",
         env,
         learning_rate=(lambda left: left * rate) if work["anneal"] else rate,
         clip_range=(lambda left: left * clip) if work["anneal"] else clip,

@@ -52,6 +52,7 @@ def threads() -> Any:
                 "performance: device cpu (auto: ",
                 "performance: threads 1 (auto: a network of 4,480 parameters runs fastest",
                 "performance: kernels numpy (auto: a network of 4,480 parameters on cpu)",
+                "performance: compile off (auto: on a CPU it saves little)",
             ],
             {
                 "sampler": "inline",
@@ -59,16 +60,18 @@ def threads() -> Any:
                 "device": "cpu",
                 "threads": 1,
                 "kernels": "numpy",
+                "compile": "off",
             },
         ),
         (
-            ["device=cpu", "kernels=torch", "num_threads=1", "env.batched=false"],
+            ["device=cpu", "compile=off", "kernels=torch", "num_threads=1", "env.batched=false"],
             [
                 "performance: sampler inline (asked for)",
                 "performance: environments one by one (asked for)",
                 "performance: device cpu (asked for)",
                 "performance: threads 1 (asked for)",
                 "performance: kernels torch (asked for)",
+                "performance: compile off (asked for)",
             ],
             {
                 "sampler": "inline",
@@ -76,6 +79,7 @@ def threads() -> Any:
                 "device": "cpu",
                 "threads": 1,
                 "kernels": "torch",
+                "compile": "off",
             },
         ),
     ],

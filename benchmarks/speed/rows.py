@@ -164,7 +164,7 @@ def rows(scale: float = 1.0) -> tuple[Row, ...]:
         named(ppo(BUSY, 16, 128, 512, 4, 40_000 * scale), "C3", 1.8, 1.5, workers=WORKERS),
         named(sac(8_000 * scale, 1_000 * scale), "C4", 2, 1.9),
         named(dqn(100_000 * scale, 10_000 * scale), "C5", 3, 2),
-        named(atari(20_480 * scale), "C6", None, 1.0, peers=("sb3", "cleanrl"), workers=("sb3",)),
+        named(atari(20_480 * scale), "C6", 1.7, 1.5, peers=("sb3", "cleanrl"), workers=("sb3",)),
         named(ppo("HalfCheetah-v5", 1, 2048, 64, 10, 40_960 * scale), "C7", 4, 3),
         named(solve(100_000 * scale, stop_at), "T", 5, 2.5),
         named(

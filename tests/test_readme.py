@@ -116,7 +116,12 @@ def test_the_table_of_algorithms_is_the_registry() -> None:
 
 
 def test_pictures_and_links_are_there() -> None:
-    for page in (README, DATA):
+    for page in (README, *(README.parent / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), target
+            name, _, part = target.partition("#")
+            if target.startswith("http"):
+                continue
+            there = page.parent / name
+            assert there.exists(), f"{page.name}: {target}"
+            headings = re.findall(r"^#+ (.+)$", there.read_text(), re.M) if part else []
+            assert not part or part in [h.lower().replace(" ", "-") for h in headings], target

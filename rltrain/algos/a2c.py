@@ -12,8 +12,8 @@ Legend: T steps of a rollout, B environments, N = T·B samples.
 from __future__ import annotations
 
 from rltrain import fast
-from rltrain.algos.actor_critic import OnPolicy, PolicyGradientLearner, named
-from rltrain.algos.base import Metrics, Parts, means
+from rltrain.algos.actor_critic import OnPolicy, PolicyGradientLearner
+from rltrain.algos.base import Metrics, Parts, means, named
 from rltrain.core.types import Progress
 from rltrain.functional.returns import explained_variance
 from rltrain.functional.statistics import standardized

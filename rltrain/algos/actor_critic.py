@@ -207,8 +207,3 @@ class OnPolicy(Algorithm):
         x, rows = self.order.successors(self.memory)
         next_values[rows] = self.policy.actor.value(x)
         return next_values
-
-
-def named(names: tuple[str, ...], values: Any) -> dict[str, Any]:
-    """Metrics of training by their names in the log."""
-    return {f"train/{name}": value for name, value in zip(names, values, strict=True)}

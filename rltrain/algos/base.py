@@ -139,6 +139,11 @@ def means(history: list[Any]) -> list[Any]:
     return [np.asarray(mean) for mean in np.mean(history, 0)]
 
 
+def named(names: tuple[str, ...], values: Any) -> dict[str, Any]:
+    """Metrics of training by their names in the log."""
+    return {f"train/{name}": value for name, value in zip(names, values, strict=True)}
+
+
 class LearningRate:
     """The rate of an algorithm's optimisers: it rises while they warm up, and has a schedule."""
 

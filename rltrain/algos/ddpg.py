@@ -16,13 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from rltrain import fast
-from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, follow, means
+from rltrain.algos.base import (
+    Parts,
+    follow,
+    means,
+    named,
+)
 from rltrain.algos.descent import descend
+from rltrain.algos.off_policy import OffPolicy, replay_of
 from rltrain.algos.td3 import DeterministicPolicy
-from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.td import one_step_target, squared_error
-from rltrain.memory.mixed import MixedReplay, uniform_replay
+from rltrain.memory.mixed import MixedReplay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.critics import Critics
 from rltrain.settings.algos import DDPGSettings
@@ -86,42 +91,28 @@ class DDPGLearner:
         return (-self.critic.first(x, self.actor(x).tanh()).mean(),)
 
 
-class DDPG(Algorithm):
-    """Learns a deterministic policy and its action value from replayed transitions.
-
-    Trainings are counted in environment steps, whatever the number of environments; there
-    is none before `learning_starts`, and none is made up for later.
-    """
+class DDPG(OffPolicy):
+    """Learns a deterministic policy and its action value from replayed transitions."""
 
     _state = (
-        "policy",
+        *OffPolicy._state,
         "target_actor",
         "critic",
         "target",
-        "memory",
         "actor_optimizer",
         "critic_optimizer",
-        "rng",
-        "trained_at",
     )
 
+    settings: DDPGSettings
+
     def __init__(self, settings: DDPGSettings, parts: Parts) -> None:
-        self.settings = settings
-        self.num_envs = parts.num_envs
-        self.horizon = max(1, settings.train_freq // parts.num_envs)
-        self.rate = LearningRate(settings, parts)
+        super().__init__(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critic = Critics(parts.network, layout, 1, 1, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
-        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
-            settings.buffer_size,
-            parts.observation_space,
-            parts.action_space,
-            parts.dataset,
-            parts.dataset_share,
-        )
+        self.memory: ReplayBuffer | MixedReplay = replay_of(settings, parts)
         rate = settings.learning_rate
         self.actor_optimizer = parts.optimizer(self.policy.actor.parameters(), rate)
         self.critic_optimizer = parts.optimizer(self.critic.parameters(), rate)
@@ -136,30 +127,11 @@ class DDPG(Algorithm):
             self.critic_optimizer,
             settings,
         )
-        self.rng = generator(parts.seed, "replay")
-        self.trained_at = 0  # trainings that were due so far
 
-    def update(self, progress: Progress) -> Metrics:
-        s = self.settings
-        self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
-        self.policy.warming_up = progress.steps < s.learning_starts
-        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
-        due = progress.steps // s.train_freq - self.trained_at
-        self.trained_at += due
-        if progress.steps <= s.learning_starts:
-            return metrics
-        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
-        self.learner.begin()
-        history = [self._step() for _ in range(due * s.gradient_steps)]
-        if history:
-            progress.updates += len(history)
-            critic_loss, actor_loss, value = means(history)
-            metrics |= {
-                "train/critic_loss": critic_loss,
-                "train/actor_loss": actor_loss,
-                "train/q_value": value,
-            }
-        return metrics | {"train/learning_rate": rate}
+    def train(self, count: int, progress: Progress) -> dict[str, Any]:
+        history = [self._step() for _ in range(count)]
+        names = ("critic_loss", "actor_loss", "q_value")
+        return named(names, means(history)) if history else {}
 
     def reset_targets(self) -> None:
         follow([self.target, self.target_actor], [self.critic, self.policy.actor], 1.0)

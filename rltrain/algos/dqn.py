@@ -18,18 +18,16 @@ from torch import Tensor, nn
 
 from rltrain import fast
 from rltrain.algos.base import (
-    Algorithm,
-    LearningRate,
-    Metrics,
     Parts,
     Policy,
     PolicyState,
     follow,
     means,
+    named,
 )
 from rltrain.algos.descent import descend
+from rltrain.algos.off_policy import OffPolicy
 from rltrain.core.errors import UserError
-from rltrain.core.seeding import generator
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.exploration.discrete import Noisy
@@ -81,6 +79,11 @@ class DQNPolicy(Policy):
         action = self.exploration.choose(q_values, len(obs), self.num_actions, rng)
         draw_from(self.noisy, None)
         return action, self.recall.after(x, state), self.recall.extras(state)
+
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """Follows the schedule of exploration; returns metrics."""
+        found: dict[str, float] = self.exploration.advance(progress.fraction)
+        return found
 
 
 class DQNLearner:
@@ -246,20 +249,16 @@ def build_memory(
     return with_dataset(parts.dataset, share, make, s.buffer_size, parts.num_envs)
 
 
-class DQN(Algorithm):
-    """Learns Q from replayed transitions towards a target network.
+class DQN(OffPolicy):
+    """Learns Q from replayed transitions towards a target network, whose updates are
+    counted in environment steps as trainings are."""
 
-    Trainings and target updates are counted in environment steps, whatever the number of
-    environments; there is none before `learning_starts`, and none is made up for later.
-    """
+    _state = (*OffPolicy._state, "target", "optimizer", "copied_at")
 
-    _state = ("policy", "target", "memory", "optimizer", "rng", "trained_at", "copied_at")
+    settings: DQNSettings
 
     def __init__(self, settings: DQNSettings, parts: Parts) -> None:
-        self.settings = settings
-        self.num_envs = parts.num_envs
-        self.horizon = max(1, settings.train_freq // parts.num_envs)
-        self.rate = LearningRate(settings, parts)
+        super().__init__(settings, parts)
         self.policy: DQNPolicy = DQNPolicy(settings, parts)
         self.target = copy.deepcopy(self.policy.network).requires_grad_(False)
         self.noisy = noisy_layers(self.policy.network, self.target)
@@ -275,34 +274,21 @@ class DQN(Algorithm):
             self.optimizer,
             settings,
         )
-        self.rng = generator(parts.seed, "replay")
-        self.trained_at = 0  # trainings that were due so far
         self.copied_at = 0  # target updates that were due so far
 
-    def update(self, progress: Progress) -> Metrics:
+    def train(self, count: int, progress: Progress) -> dict[str, Any]:
         s, memory = self.settings, self.memory
-        self.policy.inputs.observe(memory.latest(self.horizon * self.num_envs))
-        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
-        due = progress.steps // s.train_freq - self.trained_at
-        self.trained_at += due
-        if progress.steps <= s.learning_starts or not self.memory.size:
-            return metrics
+        metrics: dict[str, Any] = {}
         if progress.steps // s.target_update_interval > self.copied_at:
             self.copied_at = progress.steps // s.target_update_interval
             self.learner.update_target()
-        rate = self.rate.set(progress, self.optimizer)
         if isinstance(memory, PrioritizedReplay):
             memory.beta = linear(s.priority_beta, 1.0, progress.fraction)
             metrics["train/priority_beta"] = memory.beta
         draw_from(self.noisy, self.rng)
-        self.learner.begin()
-        history = [self._step() for _ in range(due * s.gradient_steps)]
+        history = [self._step() for _ in range(count)]
         draw_from(self.noisy, None)
-        if history:
-            progress.updates += len(history)
-            loss, value = means(history)
-            metrics |= {"train/loss": loss, "train/q_value": value}
-        return metrics | {"train/learning_rate": rate}
+        return metrics | (named(("loss", "q_value"), means(history)) if history else {})
 
     def reset_targets(self) -> None:
         follow([self.target], [self.policy.network], 1.0)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from rltrain import fast
-from rltrain.algos.actor_critic import OnPolicy, named
-from rltrain.algos.base import Metrics, Parts, means
+from rltrain.algos.actor_critic import OnPolicy
+from rltrain.algos.base import Metrics, Parts, means, named
 from rltrain.algos.descent import descend
 from rltrain.core.seeding import generator
 from rltrain.core.types import Progress, Rows

@@ -21,8 +21,15 @@ from typing import Any
 import numpy as np
 
 from rltrain import fast
-from rltrain.algos.actor_critic import ActorCriticPolicy, PolicyGradientLearner, named
-from rltrain.algos.base import Algorithm, LearningRate, Metrics, Parts, means
+from rltrain.algos.actor_critic import ActorCriticPolicy, PolicyGradientLearner
+from rltrain.algos.base import (
+    Algorithm,
+    LearningRate,
+    Metrics,
+    Parts,
+    means,
+    named,
+)
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.returns import explained_variance, monte_carlo
 from rltrain.functional.statistics import standardized

@@ -23,23 +23,21 @@ from torch import Tensor, nn
 
 from rltrain import fast
 from rltrain.algos.base import (
-    Algorithm,
-    LearningRate,
-    Metrics,
     Parts,
     Policy,
     PolicyState,
     follow,
     means,
+    named,
 )
 from rltrain.algos.descent import descend
-from rltrain.core.seeding import generator
+from rltrain.algos.off_policy import OffPolicy, replay_of
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.distributions import squashed_gaussian
 from rltrain.functional.exploration import boltzmann
 from rltrain.functional.td import one_step_target, squared_error
-from rltrain.memory.mixed import MixedReplay, uniform_replay
+from rltrain.memory.mixed import MixedReplay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
@@ -64,6 +62,7 @@ class SACPolicy(Policy):
         self.actor = with_head(parts.network(self.inputs.layout), outputs, gain=None)
         self.actor.to(parts.device)
         self.outputs = fast.on_arrays(self.actor, parts.kernels)
+        self.learning_starts = settings.learning_starts
         self.warming_up = settings.learning_starts > 0
         if not self.discrete:
             self.bounds = BoundedActions(parts.action_space)
@@ -90,6 +89,11 @@ class SACPolicy(Policy):
             return rng.integers(self.num_actions, size=len(obs))
         logits = self.outputs(self.inputs.array(obs))
         return boltzmann(logits, 1.0, rng) if explore else logits.argmax(-1)
+
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """Ends the warm-up in time; there are no metrics of it."""
+        self.warming_up = progress.steps < self.learning_starts
+        return {}
 
 
 class SACLearner:
@@ -222,44 +226,30 @@ class DiscreteSACLearner(SACLearner):
         return loss, -(probs * log_probs).detach().sum(-1).mean()
 
 
-class SAC(Algorithm):
-    """Learns a stochastic policy and two soft action values from replayed transitions.
-
-    Trainings are counted in environment steps, whatever the number of environments; there
-    is none before `learning_starts`, and none is made up for later.
-    """
+class SAC(OffPolicy):
+    """Learns a stochastic policy and two soft action values from replayed transitions."""
 
     _state = (
-        "policy",
+        *OffPolicy._state,
         "critics",
         "targets",
         "log_ent_coef",
-        "memory",
         "actor_optimizer",
         "critic_optimizer",
         "ent_coef_optimizer",
-        "rng",
-        "trained_at",
     )
 
+    settings: SACSettings
+
     def __init__(self, settings: SACSettings, parts: Parts) -> None:
-        self.settings = settings
-        self.num_envs = parts.num_envs
-        self.horizon = max(1, settings.train_freq // parts.num_envs)
-        self.rate = LearningRate(settings, parts)
+        super().__init__(settings, parts)
         self.policy: SACPolicy = SACPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.num_actions
         discrete = self.policy.discrete
         outputs, beside = (actions, 0) if discrete else (1, actions)
         self.critics = Critics(parts.network, layout, outputs, 2, beside).to(parts.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
-            settings.buffer_size,
-            parts.observation_space,
-            parts.action_space,
-            parts.dataset,
-            parts.dataset_share,
-        )
+        self.memory: ReplayBuffer | MixedReplay = replay_of(settings, parts)
         learned = settings.ent_coef == "auto"
         first = 1.0 if learned else float(settings.ent_coef)
         log_first = math.log(first) if first else -math.inf
@@ -286,28 +276,13 @@ class SAC(Algorithm):
             target_entropy(settings, actions, discrete),
             parts.threads,
         )
-        self.rng = generator(parts.seed, "replay")
-        self.trained_at = 0  # trainings that were due so far
 
-    def update(self, progress: Progress) -> Metrics:
-        s = self.settings
-        self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
-        self.policy.warming_up = progress.steps < s.learning_starts
-        due = progress.steps // s.train_freq - self.trained_at
-        self.trained_at += due
-        if progress.steps <= s.learning_starts:
-            return {}
-        optimizers = (self.actor_optimizer, self.critic_optimizer, self.ent_coef_optimizer)
-        rate = self.rate.set(progress, *optimizers)
-        self.learner.begin()
-        history = [self._step() for _ in range(due * s.gradient_steps)]
-        metrics: dict[str, Any] = {}
-        if history:
-            progress.updates += len(history)
-            metrics = {f"train/{n}": m for n, m in zip(METRICS, means(history), strict=True)}
-            if self.ent_coef_optimizer is None:
-                del metrics["train/ent_coef_loss"]
-        return metrics | {"train/learning_rate": rate}
+    def train(self, count: int, progress: Progress) -> dict[str, Any]:
+        history = [self._step() for _ in range(count)]
+        metrics = named(METRICS, means(history)) if history else {}
+        if self.ent_coef_optimizer is None:
+            metrics.pop("train/ent_coef_loss", None)
+        return metrics
 
     def reset_targets(self) -> None:
         follow([self.targets], [self.critics], 1.0)

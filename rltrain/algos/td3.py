@@ -18,20 +18,18 @@ from torch import Tensor, nn
 
 from rltrain import fast
 from rltrain.algos.base import (
-    Algorithm,
-    LearningRate,
-    Metrics,
     Parts,
     Policy,
     PolicyState,
     follow,
     means,
+    named,
 )
 from rltrain.algos.descent import descend
-from rltrain.core.seeding import generator
+from rltrain.algos.off_policy import OffPolicy, replay_of
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.td import one_step_target, squared_error
-from rltrain.memory.mixed import MixedReplay, uniform_replay
+from rltrain.memory.mixed import MixedReplay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
@@ -52,6 +50,7 @@ class DeterministicPolicy(Policy):
         self.actor.to(parts.device)
         self.outputs = fast.on_arrays(self.actor, parts.kernels)
         self.exploration: Any = parts.exploration
+        self.learning_starts = settings.learning_starts
         self.warming_up = settings.learning_starts > 0
 
     def initial_state(self, num_envs: int) -> PolicyState:
@@ -71,6 +70,12 @@ class DeterministicPolicy(Policy):
         if explore:
             unit, state = self.exploration.perturb(unit, state, rng)
         return self.bounds.scale(unit), state, {}
+
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """Ends the warm-up in time and follows the schedule of exploration; returns metrics."""
+        self.warming_up = progress.steps < self.learning_starts
+        found: dict[str, float] = self.exploration.advance(progress.fraction)
+        return found
 
 
 class TD3Learner:
@@ -149,44 +154,32 @@ class TD3Learner:
         return (-self.critics.first(x, self.actor(x).tanh()).mean(),)
 
 
-class TD3(Algorithm):
+class TD3(OffPolicy):
     """Learns a deterministic policy and two action values from replayed transitions.
 
-    Trainings are counted in environment steps, whatever the number of environments; there
-    is none before `learning_starts`, and none is made up for later. Actor and targets move
-    with every `policy_delay`-th step of the critics.
+    Actor and targets move with every `policy_delay`-th step of the critics.
     """
 
     _state = (
-        "policy",
+        *OffPolicy._state,
         "target_actor",
         "critics",
         "targets",
-        "memory",
         "actor_optimizer",
         "critic_optimizer",
-        "rng",
-        "trained_at",
         "critic_steps",
     )
 
+    settings: TD3Settings
+
     def __init__(self, settings: TD3Settings, parts: Parts) -> None:
-        self.settings = settings
-        self.num_envs = parts.num_envs
-        self.horizon = max(1, settings.train_freq // parts.num_envs)
-        self.rate = LearningRate(settings, parts)
+        super().__init__(settings, parts)
         self.policy: DeterministicPolicy = DeterministicPolicy(settings, parts)
         layout, actions = self.policy.inputs.layout, self.policy.bounds.size
         self.critics = Critics(parts.network, layout, 1, 2, actions).to(parts.device)
         self.target_actor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.memory: ReplayBuffer | MixedReplay = uniform_replay(
-            settings.buffer_size,
-            parts.observation_space,
-            parts.action_space,
-            parts.dataset,
-            parts.dataset_share,
-        )
+        self.memory: ReplayBuffer | MixedReplay = replay_of(settings, parts)
         rate = settings.learning_rate
         self.actor_optimizer = parts.optimizer(self.policy.actor.parameters(), rate)
         self.critic_optimizer = parts.optimizer(self.critics.parameters(), rate)
@@ -202,35 +195,18 @@ class TD3(Algorithm):
             settings,
             parts.threads,
         )
-        self.rng = generator(parts.seed, "replay")
-        self.trained_at = 0  # trainings that were due so far
         self.critic_steps = 0
 
-    def update(self, progress: Progress) -> Metrics:
-        s = self.settings
-        self.policy.inputs.observe(self.memory.latest(self.horizon * self.num_envs))
-        self.policy.warming_up = progress.steps < s.learning_starts
-        metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
-        due = progress.steps // s.train_freq - self.trained_at
-        self.trained_at += due
-        if progress.steps <= s.learning_starts:
-            return metrics
-        rate = self.rate.set(progress, self.actor_optimizer, self.critic_optimizer)
-        self.learner.begin()
+    def train(self, count: int, progress: Progress) -> dict[str, Any]:
         evaluated, improved = [], []
-        for _ in range(due * s.gradient_steps):
+        for _ in range(count):
             obs, *rest = self._sample()
             evaluated.append(self.learner.evaluate(obs, *rest))
             self.critic_steps += 1
-            if self.critic_steps % s.policy_delay == 0:
+            if self.critic_steps % self.settings.policy_delay == 0:
                 improved.append((self.learner.improve(obs),))
-        progress.updates += len(evaluated)
-        if evaluated:
-            loss, value = means(evaluated)
-            metrics |= {"train/critic_loss": loss, "train/q_value": value}
-        if improved:
-            metrics["train/actor_loss"] = means(improved)[0]
-        return metrics | {"train/learning_rate": rate}
+        found = named(("critic_loss", "q_value"), means(evaluated)) if evaluated else {}
+        return found | (named(("actor_loss",), means(improved)) if improved else {})
 
     def reset_targets(self) -> None:
         follow([self.targets, self.target_actor], [self.critics, self.policy.actor], 1.0)

@@ -6,12 +6,17 @@ that does these things otherwise, nothing changes.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 _PUT_OFF = "torch._meta_registrations"
 _NEEDED_BY = (  # fake tensors, tracing and compilation begin with one of these
@@ -61,16 +66,29 @@ def catch_up() -> None:
         importlib.import_module(_PUT_OFF)
 
 
-def spare_dynamo() -> None:
-    """Keeps torch's optimisers from importing the compiler, which takes as long as torch does.
+def spare_dynamo(optimizer: type[torch.optim.Optimizer]) -> None:
+    """Keeps an optimiser from importing the compiler, which takes as long as torch does.
 
     Methods of `Optimizer` are wrapped so that their first call imports `torch._dynamo` to
-    exclude them from compilation. They are marked as excluded beforehand.
+    exclude them from compilation: they are marked as excluded beforehand. A step imports it
+    to end a graph: without a compiler there is none.
     """
-    import torch
-
     for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
-        method = getattr(torch.optim.Optimizer, name)
+        method = getattr(optimizer, name)
         wrapped = getattr(method, "__wrapped__", None)
         if wrapped is not None and not hasattr(wrapped, "__dynamo_disable"):
             setattr(wrapped, "__dynamo_disable", wrapped)  # the name would be mangled
+    step: Any = optimizer.step
+    if getattr(step, "__code__", None) is None or step.__code__.co_name != "_use_grad":
+        return
+
+    @functools.wraps(step)
+    def bare_step(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        if "torch._dynamo" in sys.modules:
+            return step(self, *args, **kwargs)
+        with torch.set_grad_enabled(self.defaults["differentiable"]):
+            return step.__wrapped__(self, *args, **kwargs)
+
+    optimizer.step = bare_step  # type: ignore[method-assign]

@@ -116,8 +116,6 @@ def build_algorithm(
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
     kernels = choose_kernels(run.kernels, device, parameters, performance, known, _torch_only(run))
-    if kernels == "numpy":
-        spare_dynamo()
     dataset = _dataset(run, envs)
     seed_everything(run.seed)
     parts = Parts(
@@ -222,6 +220,7 @@ def _optimizer(
     learning_rate: float,
 ) -> torch.optim.Optimizer:
     cls = registry.entry("optimizer", run.optimizer.name).load()
+    spare_dynamo(cls)
     common = [field.name for field in fields(OptimizerSettings)]
     kwargs = {k: v for k, v in asdict(run.optimizer).items() if k not in common}
     if "fused" in cls.__init__.__annotations__:

@@ -167,7 +167,7 @@ def run_peer(row: Row, seed: int, home: Path, peer: str, limit: float) -> Figure
     """A peer's script in its own virtual environment."""
     if row.kind == "sweep":
         return run_peer_sweep(row, home, peer, limit)
-    done = execute(peer_command(row, seed, home, peer), limit, PEER_ENVIRONMENT)
+    done = execute(peer_command(row, seed, home, peer), limit, peer_environment(row))
     report = read_report(done)
     figures = report | {"whole": done.whole, "peak_mib": done.peak_mib}
     if row.kind == "start":
@@ -175,14 +175,16 @@ def run_peer(row: Row, seed: int, home: Path, peer: str, limit: float) -> Figure
     return figures
 
 
-# -P, since scripts have the names of what they drive; one thread is what each documents
-PEER_ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+def peer_environment(row: Row) -> dict[str, str]:
+    threads = str(row.threads)
+    return {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"}
 
 
 def peer_command(row: Row, seed: int, home: Path, peer: str) -> list[str]:
     name, _, workers = peer.partition("+")
-    work = dict(row.work) | {"seed": seed, "workers": bool(workers)}
+    work = dict(row.work) | {"seed": seed, "workers": bool(workers), "threads": row.threads}
     script = HERE / "peers" / f"{name}.py"
+    # -P, since scripts have the names of what they drive
     return [str(home / "bin" / "python"), "-P", str(script), json.dumps(work)]
 
 
@@ -191,7 +193,7 @@ def run_peer_sweep(row: Row, home: Path, peer: str, limit: float) -> Figures:
     began = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         commands = [peer_command(row, seed, home, peer) for seed in range(SWEEP)]
-        runs = list(pool.map(lambda c: execute(c, limit, PEER_ENVIRONMENT), commands))
+        runs = list(pool.map(lambda c: execute(c, limit, peer_environment(row)), commands))
     whole = time.monotonic() - began
     return {
         "whole": whole,

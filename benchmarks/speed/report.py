@@ -45,7 +45,8 @@ INTRODUCTION = (
     " saw), and the mean returns of the last 100 episodes overlap over rounds or differ by less"
     f" than {OVERLAP:.0%}. In T every side ends when ten greedy episodes, every 5,000 steps,"
     " have the mean return.",
-    "`+workers`: with environments in processes, where a peer has that; without, otherwise.",
+    "`+workers`: with environments in processes, where a peer has that; without, otherwise."
+    " Torch has one thread in peers, where rows say nothing else.",
 )
 
 
@@ -156,7 +157,7 @@ def _details(row: Row, rounds: list[Any], result: Any) -> list[str]:
         medians = {k: np.median([p[k] for p in pieces]) for k in ("E", "I", "U", "P", "T")}
         spelled = ", ".join(f"{k} {v:.2f}" for k, v in medians.items())
         lines += ["", f"Light: {spelled} (seconds; P processes)."]
-    work = shlex.quote(json.dumps(result["work"] | {"seed": "SEED"}))
+    work = shlex.quote(json.dumps(result["work"] | {"seed": "SEED", "threads": row.threads}))
     lines += [
         "",
         "```sh",

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rltrain.core.processes import cores
+
 OFF = (
     "tuned=none eval.every=0 checkpoint.every=0 logger.console=off logger.every=2000"
     " algo.normalize_obs=false"
@@ -29,7 +31,8 @@ class Row:
     kind: `train` for steps a second, `solve` for the time until an evaluation passes,
     `start` until the first update, `sweep` for several runs, `memory` for the peak in
     another row. `workers` are the peers that run a second time, with environments in
-    processes of their own, and count by the better one.
+    processes of their own, and count by the better one. `threads` are torch's of a peer: one
+    is what each documents, all cores what is fastest with convolutions.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Row:
     kind: str = "train"
     peers: tuple[str, ...] = ()  # all of them where there is none
     workers: tuple[str, ...] = ()
+    threads: int = 1
     waits_for: str = ""
 
 
@@ -80,8 +84,8 @@ def atari(steps: float) -> Row:
         f"{plain.command} env.sticky_actions=0 network=nature_cnn network.shared=true"
         " algo.learning_rate=2.5e-4 algo.clip_range=0.1"
     )
-    title = f"{plain.title}, Nature CNN"
-    return replace(plain, title=title, command=command, work=work, light_aim=None)
+    title = f"{plain.title}, Nature CNN, all cores"
+    return replace(plain, title=title, command=command, work=work, light_aim=None, threads=cores())
 
 
 def dqn(steps: float, starts: float) -> Row:

@@ -24,7 +24,14 @@ from benchmarks.speed.compare import (
     unequal,
     unsolved,
 )
-from benchmarks.speed.processes import Done, FailedError, execute, peer_command, read_report
+from benchmarks.speed.processes import (
+    Done,
+    FailedError,
+    execute,
+    peer_command,
+    peer_environment,
+    read_report,
+)
 from benchmarks.speed.rows import ROWS, Row, rows
 from rltrain.config import compose
 
@@ -280,6 +287,13 @@ def test_workers_are_a_peers_second_try():
     plain = json.loads(peer_command(row("C3"), 0, report.Path("home"), "sb3")[-1])
     other = json.loads(peer_command(row("C3"), 0, report.Path("home"), "sb3+workers")[-1])
     assert (plain["workers"], other["workers"]) == (False, True)
+
+
+def test_peers_have_the_rows_threads():
+    for r, threads in ((row("C1"), 1), (replace(row("C6"), threads=3), 3)):
+        command = peer_command(r, 0, report.Path("home"), "sb3")
+        assert json.loads(command[-1])["threads"] == threads
+        assert peer_environment(r)["OMP_NUM_THREADS"] == str(threads)
 
 
 def test_a_report_is_the_last_one_or_the_reason_why_there_is_none():

@@ -16,7 +16,7 @@ def train(work, report):
 
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(work["threads"])
     if work.get("workers"):
         raise Unable("its scripts step environments one after another only")
     report.watch_optimizers()

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 at its best documented setting: one thread, CPU.
+"""Stable-Baselines3 at its best documented setting: on the CPU, with the row's threads.
 
 DummyVecEnv, as its documentation says for light environments, or SubprocVecEnv where the
 row asks for `workers`.
@@ -16,7 +16,7 @@ def train(work, report):
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(work["threads"])
     report.watch_optimizers()
 
     class Watch(BaseCallback):

@@ -1,7 +1,7 @@
 """SheepRL: its command line, on the configuration that it publishes its own timings with.
 
 `exp=ppo_benchmarks` and `exp=sac_benchmarks` switch logging, video, timers, checkpoints and
-memory mapping off and have one thread; the networks are made those of the others.
+memory mapping off and have the row's threads; the networks are made those of the others.
 """
 
 import os
@@ -17,7 +17,7 @@ def train(work, report):
     import gymnasium as gym
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(work["threads"])
     from sheeprl.cli import run as command
 
     report.watch_optimizers()
@@ -43,7 +43,7 @@ def train(work, report):
 def common(work):
     return [
         f"seed={work['seed']}",
-        "num_threads=1",
+        f"num_threads={work['threads']}",
         f"env.id={work['env']}",
         "~env.wrapper.render_mode",
         f"env.num_envs={work.get('num_envs', 1)}",

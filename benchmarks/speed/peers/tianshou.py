@@ -1,6 +1,6 @@
 """Tianshou: its procedural interface, as its own examples put PPO, DQN and SAC together.
 
-One thread and DummyVectorEnv, or SubprocVectorEnv where the row asks for `workers`; no
+The row's threads and DummyVectorEnv, or SubprocVectorEnv where the row asks for `workers`; no
 logger, no progress bar, no test episodes but those that a row asks for.
 """
 
@@ -12,7 +12,7 @@ def train(work, report):
     import torch
     from tianshou.env import DummyVectorEnv, SubprocVectorEnv
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(work["threads"])
     torch.manual_seed(work["seed"])
     report.watch_optimizers()
     # Only the training environments are watched: tests are not work.

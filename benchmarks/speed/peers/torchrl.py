@@ -1,6 +1,6 @@
 """TorchRL: collector, loss and advantage modules, put together as its own examples are.
 
-One thread. Several environments are stepped by SerialEnv, or by ParallelEnv where the row
+The row's threads. Several environments are stepped by SerialEnv, or by ParallelEnv where the row
 asks for `workers`. One Adam moves actor and critic, as in its PPO for Atari.
 """
 
@@ -12,7 +12,7 @@ from benchmarks.speed.peers.common import run
 def train(work, report):
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(work["threads"])
     torch.manual_seed(work["seed"])
     report.watch_optimizers()
     return {"ppo": ppo, "dqn": dqn, "sac": sac}[work["algo"]](work, report)

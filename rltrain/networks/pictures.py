@@ -52,9 +52,9 @@ class Picture(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.move_channels:
             x = x.movedim(-1, -3)
-        x = x.reshape(len(x), *self.size).float()
-        x = (x / self.scale if self.scale != 1 else x).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.layers(x)
+        x = x.reshape(len(x), *self.size)
+        x = x.contiguous(memory_format=torch.channels_last).float()  # moved as bytes: a quarter
+        features: Tensor = self.layers(x / self.scale if self.scale != 1 else x)
         return features
 
 

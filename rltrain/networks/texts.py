@@ -1,12 +1,14 @@
 """Encoders of texts.
 
-Legend: N texts, L codes of each (0 behind its end), E numbers of an embedding.
+Legend: N texts, L codes of each (0 behind its end), M codes in all that are none of those 0,
+V kinds of tokens, E numbers of an embedding.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rltrain.core.layout import Leaf
 from rltrain.networks.layers import ACTIVATIONS, initialized
@@ -27,23 +29,50 @@ class Text(nn.Module):
         self.tokens = Words(leaf.alphabet, leaf.shape[0], settings.word_buckets) if words else None
         count = settings.word_buckets if words else len(leaf.alphabet)
         self.embedding = nn.Embedding(count + 1, settings.text_size, padding_idx=0)
-        layer = nn.Conv1d(settings.text_size, settings.text_size, 3, padding=1)
-        self.neighbours = initialized(layer, settings.cnn_initialization)
+        self.neighbours = Neighbours(settings.text_size, settings.text_size, 3, padding=1)
+        initialized(self.neighbours, settings.cnn_initialization)
         self.activation = ACTIVATIONS[settings.cnn_activation]()
         self.out_features = 2 * settings.text_size
 
     def forward(self, codes: Tensor) -> Tensor:
         tokens = codes.long() if self.tokens is None else self.tokens(codes)
-        embedded = self.embedding(tokens).transpose(1, 2)  # [N, E, L]
-        x = self.activation(self.neighbours(embedded))
-        return pooled(x, (tokens != 0).unsqueeze(1))
+        there = tokens != 0
+        if torch.compiler.is_compiling():  # which wants shapes that do not depend on values
+            x = self.neighbours(self.embedding(tokens).transpose(1, 2))
+            return pooled_where(self.activation(x), there.unsqueeze(1))
+        x = self.neighbours.where(there, tokens, self.embedding.weight)
+        return pooled(self.activation(x), there.sum(1))
 
 
-def pooled(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean and maximum `[N, 2E]` of `x` `[N, E, L]` where `mask` `[N, 1, L]` is set; 0 of none."""
-    mean = (x * mask).sum(-1) / mask.sum(-1).clamp(min=1)
-    highest = x.masked_fill(~mask, -torch.inf).amax(-1)
-    return torch.cat([mean, highest.masked_fill(~mask.any(-1), 0)], -1)
+class Neighbours(nn.Conv1d):
+    """A convolution of width 3 that can keep to where texts are: few are as long as they may be."""
+
+    def where(self, there: Tensor, tokens: Tensor, embeddings: Tensor) -> Tensor:
+        """`[M, E]`, text after text, of `tokens` `[N, L]` with their `embeddings` `[V, E]`.
+
+        What is multiplied are the embeddings, and the products looked up and summed: so a text
+        gives the same bits whatever texts stand beside it.
+        """
+        known = functional.pad(embeddings[1:], (0, 0, 1, 0))  # nothing is learned of token 0
+        products = torch.einsum("ve,oek->kvo", known, self.weight).to(embeddings.dtype)
+        around = functional.pad(tokens, (1, 1)).unfold(1, 3, 1)[there]  # [M, 3]
+        rows = around + len(embeddings) * torch.arange(3, device=tokens.device)
+        summed = functional.embedding_bag(rows, products.flatten(0, 1), mode="sum")
+        return summed if self.bias is None else summed + self.bias
+
+
+def pooled(x: Tensor, lengths: Tensor) -> Tensor:
+    """Mean and maximum `[N, 2E]` of the texts of `lengths` `[N]` in `x` `[M, E]`; 0 of none."""
+    mean = torch.segment_reduce(x, "mean", lengths=lengths, initial=0)
+    highest = torch.segment_reduce(x, "max", lengths=lengths)
+    return torch.cat([mean, highest.masked_fill((lengths == 0)[:, None], 0)], -1)
+
+
+def pooled_where(x: Tensor, there: Tensor) -> Tensor:
+    """The same of `x` `[N, E, L]` where `there` `[N, 1, L]` is set."""
+    mean = (x * there).sum(-1) / there.sum(-1).clamp(min=1)
+    highest = x.masked_fill(~there, -torch.inf).amax(-1)
+    return torch.cat([mean, highest.masked_fill(~there.any(-1), 0)], -1)
 
 
 class Words(nn.Module):

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from rltrain.core.layout import layout_of
 from rltrain.envs.packing import Packer
-from rltrain.networks.texts import Text, Words, pooled
+from rltrain.networks.texts import Text, Words, pooled, pooled_where
 from tests.networks.settings import encoding
 
 LETTERS = "ABCabcdefghijklmnopqrstuvwxyz ,0123456789"
@@ -25,10 +25,46 @@ def encoder(words: bool, length: int = 24) -> Text:
     return Text(encoding(), leaf, words)
 
 
-def test_mean_and_maximum_are_over_the_length_alone() -> None:
+def test_mean_and_maximum_are_over_the_length() -> None:
+    x = torch.tensor([[1.0, 0.0], [-3.0, 5.0], [-1.0, -2.0]], requires_grad=True)
+    found = pooled(x, torch.tensor([2, 0, 1]))
+    assert found.tolist() == [[-1, 2.5, 1, 5], [0, 0, 0, 0], [-1, -2, -1, -2]]
+    found.sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[1.5, 0.5], [0.5, 1.5], [2, 2]]
+
+
+def test_mean_and_maximum_where_a_mask_is_set() -> None:
     x = torch.tensor([[[1.0, -3.0, 9.0]], [[-1.0, -2.0, 9.0]], [[5.0, 5.0, 5.0]]])  # [N, 1, L]
     mask = torch.tensor([[[1, 1, 0]], [[1, 0, 0]], [[0, 0, 0]]]).bool()
-    assert pooled(x, mask).tolist() == [[-1, 1], [-1, -1], [0, 0]]
+    assert pooled_where(x, mask).tolist() == [[-1, 1], [-1, -1], [0, 0]]
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_compiled_it_is_one_graph_of_torchs_convolution_with_equal_gradients(words: bool) -> None:
+    text = encoder(words)
+    compiled = torch.compile(text, backend="eager", fullgraph=True)
+    x = codes("go left now", "a", "", "abcdefghijklmnopqrstuvwx")
+    found, expected = [
+        [output.detach(), *torch.autograd.grad((output * weights).sum(), list(text.parameters()))]
+        for output in (text(x), compiled(x))
+        for weights in [torch.linspace(-1, 1, 64)]
+    ]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        assert b.any()
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_text_gives_the_same_bits_whatever_stands_beside_it(words: bool) -> None:
+    text = encoder(words)
+    x = codes("go left now", "a", "", "abcd efgh ijkl")
+    with torch.no_grad():
+        together = text(x)
+        alone = torch.cat([text(row[None]) for row in x])
+        blank = text(x * torch.tensor([[1], [0], [0], [1]], dtype=x.dtype))
+    assert torch.equal(together, alone)
+    assert torch.equal(together[[0, 3]], blank[[0, 3]])
 
 
 @pytest.mark.parametrize("words", [False, True])

@@ -128,17 +128,19 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
     """The values with the preset that was applied, and without those of parts it was made for.
 
     A preset has values for the network, say, that its algorithm starts from; where the
-    command line chooses another, keys that one does not have are left out.
+    command line chooses another, keys that one does not have are left out; and all of them,
+    where the preset names what it is for.
     """
     typed = [_strip(o).partition("=")[0] for o in hydra_values.overrides.task]
     for group in ("augment", "exploration", "intrinsic", "network", "optimizer"):
         if group in typed:
             known = defaults(group, hydra_values.runtime.choices[group])
-            values[group] = {
-                k: v
-                for k, v in values[group].items()
-                if k in known or any(t.startswith(f"{group}.{k}") for t in typed)
+            here = values[group]
+            own = {
+                k: v for k, v in here.items() if any(t.startswith(f"{group}.{k}") for t in typed)
             }
+            another = here.get("name") != known.get("name")
+            values[group] = {k: known[k] if another else here[k] for k in here if k in known} | own
     return values | {"tuned": _preset(hydra_values)}
 
 
@@ -157,6 +159,13 @@ def _preset(hydra_values: Any) -> str | None:
     if any(o.startswith("tuned=") for o in hydra_values.overrides.task):
         raise UserError(f"tuned={name} is not known.{did_you_mean(name, choices('tuned'))}")
     return None
+
+
+def preset(algo: str, env: str) -> str:
+    """The name of the preset for the pair: its own, or else that of the environment's family."""
+    known = choices("tuned")
+    of_family = f"{algo}/{ids.family_of(env)}"
+    return of_family if f"{algo}/{env}" not in known and of_family in known else f"{algo}/{env}"
 
 
 def to_values(cfg: DictConfig) -> Values:
@@ -210,6 +219,7 @@ def _job_name() -> str:
 _SWEEP, _SWEPT = "RLTRAIN_SWEEP", "RLTRAIN_SWEPT"
 OmegaConf.register_new_resolver("rltrain_sweep", lambda: os.environ[_SWEEP], replace=True)
 OmegaConf.register_new_resolver("rltrain_job", _job_name, replace=True)
+OmegaConf.register_new_resolver("rltrain_preset", lambda a, e: preset(a, e), replace=True)
 
 
 def slug(words: list[str]) -> str:

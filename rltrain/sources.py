@@ -14,9 +14,6 @@ from omegaconf import OmegaConf
 from rltrain.core.paths import user_config_dir
 from rltrain.envs import ids
 
-# What ids of a prefix start from, in configs/env.
-FAMILIES = {"ALE/": "atari"}
-
 
 class GymnasiumSource(ConfigSource):
     """Makes every environment id that Gymnasium can make a choice of the group `env`.
@@ -35,8 +32,7 @@ class GymnasiumSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         env_id = self._id(config_path)
-        family = next((f for start, f in FAMILIES.items() if env_id.startswith(start)), "base")
-        values = {"defaults": [family, "_self_"], "id": env_id}
+        values = {"defaults": [ids.family_of(env_id) or "base", "_self_"], "id": env_id}
         return ConfigResult(
             provider=self.provider,
             path=f"{self.scheme()}://{config_path}",

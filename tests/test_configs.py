@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rltrain.core.paths import config_dir
+from rltrain.envs import ids
 from rltrain.envs.make import check_env
 from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
@@ -37,10 +39,10 @@ def test_every_tuned_preset_is_applied_and_builds(compose: Any, pair: str) -> No
     algo, _, env = pair.partition("/")
     if env.startswith(("HalfCheetah", "InvertedPendulum")):
         pytest.importorskip("mujoco")
-    for start, package in (("MinAtar", "minatar"), ("MiniGrid", "minigrid"), ("ALE", "ale_py")):
+    for start, package in (("MinAtar", "minatar"), ("MiniGrid", "minigrid"), ("atari", "ale_py")):
         if env.startswith(start):
             pytest.importorskip(package)
-    values = compose(f"algo={algo}", f"env={env}")
+    values = compose(f"algo={algo}", f"env={ids.example_of(env)}")
     run = build_run(values)
     assert run.tuned == pair
     check_env(run)
@@ -52,6 +54,35 @@ def test_the_command_line_outranks_a_preset_and_none_switches_it_off(compose: An
     plain = build_run(compose("env=CartPole-v1", "tuned=none"))
     assert tuned.algo.n_steps != plain.algo.n_steps
     assert build_run(compose("env=CartPole-v1", "algo.n_steps=7")).algo.n_steps == 7
+
+
+def test_a_family_has_a_preset_for_all_its_ids_that_have_none_of_their_own(
+    compose: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("ale_py")
+    run = build_run(compose("algo=dqn", "env=ALE/Breakout-v5"))
+    assert (run.env.id, run.tuned) == ("ALE/Breakout-v5", "dqn/atari")
+    assert run.algo.learning_rate == 1e-4
+    assert build_run(compose("algo=dqn", "env=ALE/Breakout-v5", "tuned=none")).tuned is None
+    own = tmp_path / "configs" / "tuned" / "dqn" / "ALE" / "Breakout-v5.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\ntotal_timesteps: 77\n")
+    monkeypatch.chdir(tmp_path)
+    run = build_run(compose("algo=dqn", "env=ALE/Breakout-v5"))
+    assert (run.tuned, run.total_timesteps) == ("dqn/ALE/Breakout-v5", 77)
+    assert run.algo.learning_rate != 1e-4
+
+
+def test_what_a_preset_has_for_another_part_is_left_out(compose: Any) -> None:
+    pytest.importorskip("ale_py")
+    atari = "env=ALE/Pong-v5"
+    assert build_run(compose("algo=ppo", atari)).exploration.ent_coef == 0.01
+    plain = build_run(compose("algo=ppo", atari, "exploration=none"))
+    assert asdict(plain.exploration) == {"name": "none"}
+    typed = build_run(compose("algo=ppo", atari, "exploration=entropy", "exploration.ent_coef=0.2"))
+    assert typed.exploration.ent_coef == 0.2
+    other = build_run(compose("algo=ppo", atari, "network=impala"))
+    assert (other.network.pictures, other.network.hidden_sizes) == ("impala", (512,))
 
 
 def test_a_preset_can_be_used_elsewhere(compose: Any) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.core.paths import config_dir, user_config_dir
+from rltrain.envs import ids
 from rltrain.settings import registry
 from rltrain.settings.algos import EVERY_KIND as ENCODED
 from rltrain.settings.registry import Entry
@@ -41,7 +42,7 @@ def show_list(arguments: list[str]) -> int:
         hint = did_you_mean(what, LISTS) if what else ""
         raise UserError(f"rltrain list {'|'.join(LISTS)}.{hint}")
     if what == "envs":
-        from rltrain.envs import ids, zoo
+        from rltrain.envs import zoo
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
         own = [name for name in choices("env") if name != "none"]
@@ -52,7 +53,7 @@ def show_list(arguments: list[str]) -> int:
         for name in choices("tuned"):
             if name != "none":
                 algo, _, env = name.partition("/")
-                print(f"{name:<34} rltrain algo={algo} env={env}")
+                print(f"{name:<34} rltrain algo={algo} env={ids.example_of(env)}")
     elif what == "algos":
         heads = ("algo", "what it is", "agents", "recurrent", "observations", "actions")
         print_table(algo_table(), *heads)
@@ -150,14 +151,14 @@ def defaults(group: str, name: str) -> dict[str, Any]:
 def choices(group: str) -> list[str]:
     """The YAML files of a group, of rltrain's folder and of the working directory's.
 
-    `base` and, of environments, `atari` are none of them: they are what others start from.
+    `base` and, of environments, families are none of them: they are what others start from.
     """
     names = {
         str(path.relative_to(folder / group).with_suffix(""))
         for folder in _folders()
         for path in (folder / group).rglob("*.yaml")
     }
-    return sorted(names - {"base"} - ({"atari"} if group == "env" else set()))
+    return sorted(names - {"base"} - (set(ids.FAMILIES) if group == "env" else set()))
 
 
 def _describable() -> dict[str, tuple[str, type, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltrain.core.paths import config_dir
+from rltrain.envs import ids
 from rltrain.reports.catalog import choices, key_rows
 from rltrain.settings import registry
 
@@ -40,7 +41,11 @@ def generated(name: str) -> str:
         lines.append("| " + " | ".join(_cell(cell) for cell in row) + " |")
     presets = [c.partition("/")[2] for c in choices("tuned") if c.startswith(f"{name}/")]
     lines += ["", "## Presets", ""]
-    lines += [f"- `rltrain algo={name} env={env}`" for env in presets] or ["None yet."]
+    for env in presets:
+        example = ids.example_of(env)
+        every = f", and every `{ids.FAMILIES[env][0]}`" if env in ids.FAMILIES else ""
+        lines.append(f"- `rltrain algo={name} env={example}`{every}")
+    lines += [] if presets else ["None yet."]
     return "\n".join(lines) + "\n"
 
 

@@ -45,22 +45,14 @@ def descend(
     shares, found = [], []
     for share, part in parts_of(columns, optimizer.param_groups[0].get("accumulation", 1)):
         terms = terms_of(*part)
-        if not math.isfinite(terms[0].item()):
-            raise TrainingError(f"{name} is {terms[0].item()}; the update was not applied.")
         loss = terms[0] if share == 1 else share * terms[0]
         loss.backward(inputs=own)  # type: ignore[no-untyped-call] # torch has no type for it
         shares.append(share)
         found.append([term.detach() for term in terms])
     norm = nn.utils.clip_grad_norm_(module.parameters(), max_grad_norm)
-    if not math.isfinite(norm.item()):
-        bad = next(
-            (n for n, p in module.named_parameters() if p.grad is not None and not _finite(p.grad)),
-            "all parameters together",
-        )
-        raise TrainingError(
-            f"the gradient of {bad} is no number, though {name} is {found[0][0].item():.4g};"
-            " the update was not applied."
-        )
+    losses = [terms[0] for terms in found]
+    if not _finite(torch.stack([*losses, norm])):  # at once: a GPU is waited for here
+        raise TrainingError(f"{_what_is_bad(name, losses, module)}; the update was not applied.")
     optimizer.step()
     return tuple(_joined(shares, term) for term in zip(*found, strict=True))
 
@@ -73,6 +65,15 @@ def _joined(shares: list[float], parts: tuple[Tensor, ...]) -> Tensor:
         return torch.cat(parts)
     weighted = [share * part for share, part in zip(shares, parts, strict=True)]
     return torch.stack(weighted).sum()
+
+
+def _what_is_bad(name: str, losses: list[Tensor], module: nn.Module) -> str:
+    bad = [loss.item() for loss in losses if not _finite(loss)]
+    if bad:
+        return f"{name} is {bad[0]}"
+    with_gradients = [(n, p.grad) for n, p in module.named_parameters() if p.grad is not None]
+    where = next((n for n, grad in with_gradients if not _finite(grad)), "all parameters together")
+    return f"the gradient of {where} is no number, though {name} is {losses[0].item():.4g}"
 
 
 def _finite(x: Tensor) -> bool:

@@ -24,7 +24,7 @@ from rltrain.augment.base import Augmentation
 from rltrain.core.errors import UserError
 from rltrain.core.layout import Layout, layout_of
 from rltrain.core.lean_torch import spare_dynamo
-from rltrain.core.processes import cores
+from rltrain.core.processes import cores, keep_freed_memory
 from rltrain.core.seeding import generator, global_state, seed_everything, set_global_state
 from rltrain.core.spaces import Agent
 from rltrain.envs import batched
@@ -116,6 +116,8 @@ def build_algorithm(
     device = choose_device(run.device, parameters, performance)
     choose_threads(run.num_threads, parameters, performance)
     kernels = choose_kernels(run.kernels, device, parameters, performance, known, _torch_only(run))
+    if kernels == "torch":
+        keep_freed_memory()
     dataset = _dataset(run, envs)
     seed_everything(run.seed)
     parts = Parts(

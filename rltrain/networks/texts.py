@@ -6,6 +6,8 @@ V kinds of tokens, E numbers of an embedding.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,7 +43,7 @@ class Text(nn.Module):
             x = self.neighbours(self.embedding(tokens).transpose(1, 2))
             return pooled_where(self.activation(x), there.unsqueeze(1))
         x = self.neighbours.where(there, tokens, self.embedding.weight)
-        return pooled(self.activation(x), there.sum(1))
+        return pooled(self.activation(x), there)
 
 
 class Neighbours(nn.Conv1d):
@@ -57,15 +59,37 @@ class Neighbours(nn.Conv1d):
         products = torch.einsum("ve,oek->kvo", known, self.weight).to(embeddings.dtype)
         around = functional.pad(tokens, (1, 1)).unfold(1, 3, 1)[there]  # [M, 3]
         rows = around + len(embeddings) * torch.arange(3, device=tokens.device)
-        summed = functional.embedding_bag(rows, products.flatten(0, 1), mode="sum")
+        summed = functional.embedding(rows, products.flatten(0, 1)).sum(1)
         return summed if self.bias is None else summed + self.bias
 
 
-def pooled(x: Tensor, lengths: Tensor) -> Tensor:
-    """Mean and maximum `[N, 2E]` of the texts of `lengths` `[N]` in `x` `[M, E]`; 0 of none."""
-    mean = torch.segment_reduce(x, "mean", lengths=lengths, initial=0)
-    highest = torch.segment_reduce(x, "max", lengths=lengths)
-    return torch.cat([mean, highest.masked_fill((lengths == 0)[:, None], 0)], -1)
+def pooled(x: Tensor, there: Tensor) -> Tensor:
+    """Mean and maximum `[N, 2E]` over each text of what `x` `[M, E]` has where `there` `[N, L]` is
+    set, which is at the beginning; 0 of none."""
+    lengths = there.sum(1, keepdim=True)
+    longest = max(1, int(lengths.max()))
+    sums: Tensor = _Sums.apply(x, lengths.squeeze(1))  # type: ignore[no-untyped-call]
+    spread = x.new_full((len(there), longest, x.shape[1]), -torch.inf)
+    spread[there[:, :longest]] = x
+    highest = spread.amax(1).masked_fill(lengths == 0, 0)
+    return torch.cat([sums / lengths.clamp(min=1), highest], -1)
+
+
+class _Sums(torch.autograd.Function):
+    """Sums `[N, E]` of as many rows of `[M, E]` as `[N]` lengths say, each in its own order.
+
+    Torch's own cannot be differentiated twice, as TRPO does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lengths: Tensor) -> Tensor:
+        ctx.save_for_backward(lengths)
+        return torch.segment_reduce(x, "sum", lengths=lengths, initial=0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (lengths,) = ctx.saved_tensors
+        return gradient.repeat_interleave(lengths, 0), None
 
 
 def pooled_where(x: Tensor, there: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from gymnasium import spaces
+from torch import nn
 
 from rltrain.core.layout import layout_of
 from rltrain.envs.packing import Packer
@@ -27,7 +28,7 @@ def encoder(words: bool, length: int = 24) -> Text:
 
 def test_mean_and_maximum_are_over_the_length() -> None:
     x = torch.tensor([[1.0, 0.0], [-3.0, 5.0], [-1.0, -2.0]], requires_grad=True)
-    found = pooled(x, torch.tensor([2, 0, 1]))
+    found = pooled(x, torch.tensor([[1, 1, 0], [0, 0, 0], [1, 0, 0]]).bool())
     assert found.tolist() == [[-1, 2.5, 1, 5], [0, 0, 0, 0], [-1, -2, -1, -2]]
     found.sum().backward()
     assert x.grad is not None
@@ -38,6 +39,26 @@ def test_mean_and_maximum_where_a_mask_is_set() -> None:
     x = torch.tensor([[[1.0, -3.0, 9.0]], [[-1.0, -2.0, 9.0]], [[5.0, 5.0, 5.0]]])  # [N, 1, L]
     mask = torch.tensor([[[1, 1, 0]], [[1, 0, 0]], [[0, 0, 0]]]).bool()
     assert pooled_where(x, mask).tolist() == [[-1, 1], [-1, -1], [0, 0]]
+
+
+def test_it_can_be_differentiated_twice() -> None:
+    text = encoder(words=False).double()
+    text.activation = nn.Tanh()
+    x = codes("go left", "a", "")
+
+    def output(*parameters: torch.Tensor) -> torch.Tensor:
+        names = dict(zip(dict(text.named_parameters()), parameters, strict=True))
+        found: torch.Tensor = torch.func.functional_call(text, names, (x,))
+        return found[:, ::16]
+
+    torch.manual_seed(1)
+    one = text.neighbours.weight.detach().clone().requires_grad_()
+
+    def of_weights(weight: torch.Tensor) -> torch.Tensor:
+        rest = [p.detach() for p in text.parameters()]
+        return output(rest[0], weight, rest[2])
+
+    assert torch.autograd.gradgradcheck(of_weights, one, fast_mode=True)
 
 
 @pytest.mark.parametrize("words", [False, True])

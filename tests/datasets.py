@@ -20,7 +20,7 @@ def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
     buffers = [
         EpisodeBuffer(
             id=i,
-            observations=np.asarray(obs),
+            observations=obs if isinstance(obs, dict | tuple | list) else np.asarray(obs),
             actions=np.asarray(actions),
             rewards=rewards,
             terminations=[False] * (len(rewards) - 1) + [terminated],
@@ -36,6 +36,7 @@ def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
             env=None,
             observation_space=env.observation_space,
             action_space=env.action_space,
+            jpeg_encoding=False,
         )
 
 

@@ -160,7 +160,7 @@ def without_data(run: RunSettings) -> RunSettings:
 def _dataset(run: RunSettings, envs: VectorEnv | Spaces) -> Dataset | None:
     if run.dataset is None:
         return None
-    dataset = read(run.dataset, envs.observation_space, envs.action_space)
+    dataset = read(run.dataset, envs.observation_space, envs.action_space, run.env.drop_keys)
     logger.info("dataset: %d episodes, %d steps", len(dataset.ends), len(dataset))
     return dataset
 

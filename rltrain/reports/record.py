@@ -79,7 +79,7 @@ def record(target: str, options: dict[str, Any]) -> int:
     from rltrain.memory.recorded import check_actions, storable
 
     path = _new_path(dataset_id)
-    with make_env(single(settings.env)) as env:
+    with make_env(as_played(settings.env)) as env:
         storable(dataset_id, env.observation_space)
         check_actions(dataset_id, env.action_space)
     recorder = Recorder(stacked=settings.env.frame_stack > 1)
@@ -92,9 +92,10 @@ def record(target: str, options: dict[str, Any]) -> int:
     return OK
 
 
-def single(env: EnvSettings) -> EnvSettings:
-    """The environment without its stacks: a dataset has their observations one by one."""
-    return dataclasses.replace(env, frame_stack=1)
+def as_played(env: EnvSettings) -> EnvSettings:
+    """The environment whose episodes are recorded: whole games, without stacks, since a dataset
+    has observations one by one."""
+    return dataclasses.replace(env, frame_stack=1, episodic_life=False)
 
 
 def _new_path(dataset_id: str) -> Any:
@@ -133,7 +134,7 @@ def write(dataset_id: str, episodes: list[dict[str, Rows]], settings: RunSetting
 
     minari = library()
     path = _new_path(dataset_id)
-    with make_env(single(settings.env)) as env:
+    with make_env(as_played(settings.env)) as env:
         observations, actions, spec = env.observation_space, env.action_space, env.spec
     buffers = [
         minari.data_collector.EpisodeBuffer(

@@ -11,12 +11,13 @@ import pytest
 
 from rltrain.core.errors import UserError
 from rltrain.core.state import digest
+from rltrain.memory.recorded import as_rows
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
-from tests.algos.test_probes import learn, observation, value
+from tests.algos.test_probes import LEARN, learn, observation, trained, value
 from tests.conftest import fitting_env, small
 from tests.training.test_resume import newest, resume_in_new_process, same, stop_after
 from tests.training.test_workers import same as same_but_for_workers
@@ -50,6 +51,33 @@ def test_values_are_those_of_the_mixture(
     algorithm, discrete = learn(compose, algo, "OneStep", more, continuous=continuous)
     found = value(algorithm, observation(0, discrete))
     assert found == pytest.approx(expected, rel=0.25)
+
+
+EVERY = "rltrain.envs.sights:rltrain/EverySight-v0"
+
+
+@pytest.mark.parametrize(
+    ("algo", "more", "expected"),
+    [("dqn", [], 3.0), ("dqn", ["env.clip_reward=true"], 1.0), ("sac", [], 3.0)],
+)
+def test_observations_of_several_parts_are_drawn_from_it(
+    compose: Any, algo: str, more: list[str], expected: float
+) -> None:
+    """A picture, a text and numbers, in nested parts: a recorded step is worth 3, an own one 1
+    at most."""
+    env = gym.make(EVERY, continuous=algo == "sac")
+    env.action_space.seed(0)
+    episodes = datasets.right(env, 50)
+    three = [(obs, [env.action_space.sample()], [3.0], True) for obs, *_ in episodes]
+    datasets.write("three-v0", env, three)
+    _, overrides = LEARN[algo]
+    given = ["dataset=three-v0", "dataset_share=1", f"env.kwargs.continuous={algo == 'sac'}"]
+    run = build_run(
+        compose(f"algo={algo}", f"env={EVERY}", "tuned=none", *overrides, *given, *more)
+    )
+    algorithm = trained(run, 200)
+    rows = as_rows(datasets.columns(env.observation_space, [env.reset()[0]]), env.observation_space)
+    assert value(algorithm, rows) == pytest.approx(expected, rel=0.15)
 
 
 def tiny(algo: str, *more: str) -> list[str]:

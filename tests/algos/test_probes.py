@@ -12,7 +12,7 @@ import torch
 from rltrain.core.types import Progress
 from rltrain.envs.probes import PROBES
 from rltrain.reports.catalog import choices
-from rltrain.settings.run import build_run
+from rltrain.settings.run import RunSettings, build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.conftest import algo_entry
@@ -159,6 +159,11 @@ def learn(
             *[f"env.kwargs.{k}={v}" for k, v in arguments.items()],
         )
     )
+    return trained(run, steps), discrete
+
+
+def trained(run: RunSettings, steps: int) -> Any:
+    """The algorithm of a run after as many steps."""
     envs = build_envs(run)
     algorithm = build_algorithm(run, envs)
     sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
@@ -166,7 +171,7 @@ def learn(
     while progress.steps < steps:
         sampler.collect(algorithm.horizon, progress, lambda: False)
         algorithm.update(progress)
-    return algorithm, discrete
+    return algorithm
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,16 +101,15 @@ def library() -> Any:
     return minari
 
 
-def open_dataset(dataset_id: str) -> tuple[Any, list[Any]]:
-    """Minari's object of a dataset on this machine, and its episodes.
+def open_dataset(dataset_id: str) -> tuple[Any, Iterator[Any]]:
+    """Minari's object of a dataset on this machine, and its episodes, read one at a time.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: there is none, or it cannot be read; of an episode, where that is asked for.
     """
     minari = library()
     try:
         found = minari.load_dataset(dataset_id)
-        return found, list(found)
     except FileNotFoundError as error:
         there = minari.list_local_datasets()
         near = did_you_mean(dataset_id, there) if there else " There is none yet."
@@ -119,8 +119,20 @@ def open_dataset(dataset_id: str) -> tuple[Any, list[Any]]:
             " download`."
         ) from error
     except Exception as error:  # Minari asserts, and trusts its files
-        what = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise UserError(f"dataset={dataset_id} cannot be read: {what}") from error
+        raise _unreadable(dataset_id, error) from error
+    return found, _episodes(dataset_id, found)
+
+
+def _episodes(dataset_id: str, found: Any) -> Iterator[Any]:
+    try:
+        yield from found
+    except Exception as error:
+        raise _unreadable(dataset_id, error) from error
+
+
+def _unreadable(dataset_id: str, error: Exception) -> UserError:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return UserError(f"dataset={dataset_id} cannot be read: {what}")
 
 
 def read(
@@ -154,6 +166,11 @@ def read(
             action = as_rows(episode.actions, spaces[1])
         except NotOfSpaceError as error:
             raise UserError(f"dataset={dataset_id}: episode {episode.id} holds {error}.") from error
+        if len(obs) <= count or len(action) < count:
+            raise UserError(
+                f"dataset={dataset_id}: episode {episode.id} has {len(obs)} observations and"
+                f" {len(action)} actions for {count} steps; each step needs the one after it too."
+            )
         terminated = np.asarray(episode.terminations, np.bool_)
         truncated = np.array(episode.truncations, np.bool_)
         truncated[-1] |= not terminated[-1]

@@ -88,8 +88,8 @@ def test_it_does_what_was_done(compose: Any, kind: str, loss: str) -> None:
 SIGHT, EVERY = (f"rltrain.envs.sights:rltrain/{n}-v0" for n in ("Sight", "EverySight"))
 # What is seen, and how many updates suffice.
 SEEN = {name: (SIGHT, {"sees": name}, 60) for name in SIGHTS}
-SEEN["every"] = (EVERY, {"actions": "MultiBinary", "length": 4}, 250)
-SEEN["every, in a box"] = (EVERY, {"continuous": True, "length": 4}, 250)
+SEEN["every"] = (EVERY, {"actions": "MultiBinary", "length": 4}, 150)
+SEEN["every, in a box"] = (EVERY, {"continuous": True, "length": 4}, 150)
 
 
 @pytest.mark.parametrize("name", list(SEEN))
@@ -97,9 +97,9 @@ def test_what_is_right_is_cloned_from_every_kind_of_observation(compose: Any, na
     """Recorded from one that knows, and played on what was not recorded: the optimum is 1."""
     env_id, arguments, updates = SEEN[name]
     env = gym.make(env_id, **arguments)
-    datasets.write("right-v0", env, datasets.right(env, 160))
+    datasets.write("right-v0", env, datasets.right(env, 120))
     given = [f"env.kwargs.{k}={v}" for k, v in arguments.items()]
-    more = ["algo.learning_rate=0.003", "network=mlp_relu", "network.picture_size=32"]
+    more = ["algo.learning_rate=0.005", "network=mlp_relu", "network.picture_size=32"]
     overrides = ["algo=bc", f"env={env_id}", *given, "dataset=right-v0", "tuned=none", *more]
     run = build_run(compose(*overrides, "eval.episodes=40"))
     algorithm = cloned(compose, overrides, updates)

@@ -121,9 +121,11 @@ def test_a_checkpoint_holds_no_row_and_refuses_other_data(compose: Any, in_tmp: 
         session.resume(folder, None, {"total_timesteps": 400})
 
 
-def test_n_steps_of_the_recorded_part_too(compose: Any, in_tmp: Path) -> None:
-    a = session.start(compose(*tiny("dqn", "algo.n_steps=3"), "run_name=a")).folder
-    b = session.start(compose(*tiny("dqn", "algo.n_steps=3"), "run_name=b")).folder
+@pytest.mark.parametrize("stack", [1, 3])
+def test_n_steps_of_the_recorded_part_too(compose: Any, in_tmp: Path, stack: int) -> None:
+    command = tiny("dqn", "algo.n_steps=3", f"env.frame_stack={stack}")
+    a = session.start(compose(*command, "run_name=a")).folder
+    b = session.start(compose(*command, "run_name=b")).folder
     same(a, b)
     file = sorted((b / "checkpoints").glob("step_*"))[0]
     assert checkpoint.read(file).step < 192

@@ -96,6 +96,12 @@ def test_values_that_are_none_of_the_space_are_named() -> None:
         read("aa/b-v0", LINE, TWO)
 
 
+def test_an_episode_without_its_end_is_named() -> None:
+    datasets.write("aa/b-v0", Spaces(LINE, TWO), [(rows(1, 2), [1, 2], [1.0, 2.0], True)])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"episode 0 has 2 observations and 2 actions for 2 steps"):
+        read("aa/b-v0", LINE, TWO)
+
+
 def test_one_that_is_not_there_is_answered_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"dataset=aa/c-v0: there is no .* There is none yet"):
         read("aa/c-v0", LINE, TWO)

@@ -18,7 +18,7 @@ from rltrain.envs.sights import SIGHTS
 from rltrain.envs.vector import VectorEnv
 from rltrain.reports.score import load_policy
 from rltrain.settings.run import build_run
-from rltrain.training import session
+from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, build_evaluator, spaces_of
 from rltrain.training.run import read_config
 from rltrain.training.signals import Interrupted
@@ -204,6 +204,18 @@ def test_stopped_by_a_signal_and_resumed_in_a_new_process(
     assert newest(folder).step == 112
     resume_in_new_process(folder)
     same(in_tmp / whole, folder)
+
+
+def test_resumed_with_observations_of_several_parts(compose: Any, in_tmp: Path) -> None:
+    env = gym.make(EVERY)
+    datasets.write("right-v0", env, datasets.right(env, 20))
+    command = small("bc", f"env={EVERY}", "dataset=right-v0", "algo.normalize_obs=true")
+    whole = session.start(compose(*command, "run_name=whole")).folder
+    other = session.start(compose(*command, "run_name=other")).folder
+    file = sorted((other / "checkpoints").glob("step_*"))[0]
+    assert checkpoint.read(file).step < 192
+    session.resume(other, file, {})
+    same(whole, other)
 
 
 def test_a_checkpoint_holds_no_row_and_refuses_other_data(

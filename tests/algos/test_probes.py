@@ -142,10 +142,16 @@ def value(algorithm: Any, obs: np.ndarray) -> float:
 
 
 def learn(
-    compose: Any, algo: str, probe: str, more: Sequence[str] = (), **kwargs: Any
+    compose: Any,
+    algo: str,
+    probe: str,
+    more: Sequence[str] = (),
+    share: float = 1.0,  # of the steps that it usually takes
+    **kwargs: Any,
 ) -> tuple[Any, bool]:
     discrete = "Box" not in algo_entry(algo).observations
     steps, overrides = LEARN[algo]
+    steps = int(share * steps)
     arguments = {"discrete": discrete, **kwargs}  # Hydra reads True as well as true
     run = build_run(
         compose(

@@ -39,11 +39,12 @@ def storable(dataset_id: str, space: Space, path: Path = ()) -> Space:
     if isinstance(space, spaces.Dict):
         for key in space.spaces:
             if not isinstance(key, str) or "/" in key or key in ("", "."):
-                where = f" in {_name(path)}" if path else ""
+                where, whole = f" in {_name(path)}" if path else "", (*path, key)
+                droppable = all(isinstance(name, str) for name in whole)
+                advice = f" Leave it out: env.drop_keys=[{_name(whole)!r}]" if droppable else ""
                 raise UserError(
                     f"dataset={dataset_id}: observations have a part called {key!r}{where}, and"
-                    " Minari's files have no place for such a name. Leave it out:"
-                    f" env.drop_keys=[{_name((*path, key))!r}]"
+                    f" Minari's files have no place for such a name.{advice}"
                 )
         parts = {
             key: storable(dataset_id, part, (*path, key)) for key, part in space.spaces.items()

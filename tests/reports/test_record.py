@@ -138,6 +138,21 @@ def test_observations_of_several_parts(compose: Any, in_tmp: Path) -> None:
     assert {t.split()[-1] for t in texts} <= {"left", "right"}
 
 
+def test_texts_from_end_to_end(
+    compose: Any, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clone of what was recorded plays what it saw; by the commands of a user."""
+    words = ("env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=Text")
+    trained(compose, *words, "total_timesteps=1440", "algo.learning_rate=0.005")
+    assert cli.run(["record", "latest", "dataset=ww/y-v0", "episodes=60"]) == 0
+    assert "return    1.00 ± 0.00" in capsys.readouterr().out
+    few = ("total_timesteps=1600", "algo.batch_size=32", "algo.learning_rate=0.005")
+    quiet = ("tuned=none", "eval.every=0", "logger.console=off", "run_name=clone")
+    assert cli.run(["algo=bc", *words, "dataset=ww/y-v0", *few, *quiet]) == 0
+    assert cli.run(["eval", "outputs/clone", "episodes=20", "seed=5"]) == 0
+    assert "return    1.00 ± 0.00" in capsys.readouterr().out
+
+
 def test_of_stacks_each_observation_is_recorded_once(compose: Any, in_tmp: Path) -> None:
     import minari
 

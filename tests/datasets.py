@@ -20,7 +20,7 @@ def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
     buffers = [
         EpisodeBuffer(
             id=i,
-            observations=np.asarray(obs),
+            observations=obs if isinstance(obs, dict | tuple | list) else np.asarray(obs),
             actions=np.asarray(actions),
             rewards=rewards,
             terminations=[False] * (len(rewards) - 1) + [terminated],
@@ -36,6 +36,7 @@ def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
             env=None,
             observation_space=env.observation_space,
             action_space=env.action_space,
+            jpeg_encoding=False,
         )
 
 
@@ -43,6 +44,43 @@ def one_step_episodes(obs: Any, actions: Any, rewards: Any) -> list[Episode]:
     """Episodes of a step each, which end where they began."""
     rows = zip(obs, actions, rewards, strict=True)
     return [(np.stack([o, o]), np.asarray(a)[None], [float(r)], True) for o, a, r in rows]
+
+
+def columns(space: gym.Space, observations: list[Any]) -> Any:
+    """Observations as a file has them: a column for each part."""
+    if isinstance(space, gym.spaces.Dict):
+        parts = space.spaces.items()
+        return {key: columns(part, [o[key] for o in observations]) for key, part in parts}
+    if isinstance(space, gym.spaces.Tuple):
+        parts_of = enumerate(space.spaces)
+        return tuple(columns(part, [o[i] for o in observations]) for i, part in parts_of)
+    return observations if isinstance(space, gym.spaces.Text) else np.stack(observations)
+
+
+def right(env: Any, count: int) -> list[Episode]:
+    """Episodes of one that knows what the probes of `rltrain.envs.sights` want."""
+    env.reset(seed=0)
+    episodes: list[Episode] = []
+    for _ in range(count):
+        obs, _ = env.reset()
+        seen, actions, rewards, terminated = [obs], [], [], False
+        while not terminated:
+            actions.append(wanted(env))
+            obs, reward, terminated, _, _ = env.step(actions[-1])
+            seen.append(obs)
+            rewards.append(float(reward))
+        episodes.append((columns(env.observation_space, seen), actions, rewards, True))
+    return episodes
+
+
+def wanted(env: Any) -> Any:
+    """The action of reward 1."""
+    bits = np.atleast_1d(getattr(env.unwrapped, "bits", getattr(env.unwrapped, "bit", 0)))
+    if isinstance(env.action_space, gym.spaces.Box):
+        return (2 * bits - 1).astype(np.float32)
+    if isinstance(env.action_space, gym.spaces.MultiBinary):
+        return bits.astype(np.int8)
+    return int(bits @ 2 ** np.arange(len(bits)))
 
 
 def play(env_id: str, count: int, seed: int) -> list[Episode]:

@@ -20,6 +20,7 @@ class Stack(spaces.Box):
     """
 
     def __init__(self, space: spaces.Box, count: int) -> None:
+        self.single = space
         low, high = (np.repeat(bound[None], count, 0) for bound in (space.low, space.high))
         super().__init__(low, high, dtype=space.dtype.type)
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import WrapperSpec
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError
@@ -69,6 +70,7 @@ class AtariGame(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: Env, steps: Steps, max_steps: int | None = None) -> None:
         super().__init__(env)
         game: Any = env.unwrapped
+        steps = Steps(*steps)  # a list where a specification makes it
         self.steps, self.max_steps = steps, max_steps
         self._actions = list(game._action_set)
         meanings = game.get_action_meanings()
@@ -89,6 +91,9 @@ class AtariGame(gym.Wrapper[Any, Any, Any, Any]):
             frames = self._cached_spec.kwargs.get("max_num_frames_per_episode")
             limit = frames and frames // steps.frame_skip
             self._cached_spec.max_episode_steps = max_steps or limit
+            kwargs = {"steps": list(steps), "max_steps": max_steps}
+            own = WrapperSpec(type(self).__name__, f"{__name__}:{type(self).__name__}", kwargs)
+            self._cached_spec.additional_wrappers += (own,)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError, did_you_mean
@@ -16,14 +18,15 @@ from rltrain.core.spaces import Stack
 Env = gym.Env[Any, Any]
 
 
-class DropKeys(gym.ObservationWrapper[Any, Any, Any]):
+class DropKeys(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
     """Leaves parts out of Dict observations: `a`, or `a.b` of a Dict inside.
 
     Raises:
         UserError: there is no such part, or nothing is left.
     """
 
-    def __init__(self, env: Env, names: tuple[str, ...]) -> None:
+    def __init__(self, env: Env, names: Sequence[str]) -> None:
+        RecordConstructorArgs.__init__(self, names=names)  # so that a specification can make it
         super().__init__(env)
         known = [".".join(map(str, path)) for path in _keys(env.observation_space)]
         for name in names:
@@ -62,7 +65,7 @@ class DropKeys(gym.ObservationWrapper[Any, Any, Any]):
         }
 
 
-class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
+class FrameStack(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """The newest `count` observations `[count, ...]`, the newest last.
 
     An episode begins with as many of its first one.
@@ -72,6 +75,7 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: Env, count: int) -> None:
+        RecordConstructorArgs.__init__(self, count=count)
         super().__init__(env)
         space = env.observation_space
         if not isinstance(space, spaces.Box):

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium import Space, spaces
+from gymnasium import Space
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError, did_you_mean
-from rltrain.core.spaces import dtype_of, kind_of
 from rltrain.core.types import Rows, Transition
-
-KINDS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
+from rltrain.memory.recorded import NotOfSpaceError, as_rows, check_actions, check_space
 
 
 @dataclass(frozen=True)
@@ -102,16 +101,15 @@ def library() -> Any:
     return minari
 
 
-def open_dataset(dataset_id: str) -> tuple[Any, list[Any]]:
-    """Minari's object of a dataset on this machine, and its episodes.
+def open_dataset(dataset_id: str) -> tuple[Any, Iterator[Any]]:
+    """Minari's object of a dataset on this machine, and its episodes, read one at a time.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: there is none, or it cannot be read; of an episode, where that is asked for.
     """
     minari = library()
     try:
         found = minari.load_dataset(dataset_id)
-        return found, list(found)
     except FileNotFoundError as error:
         there = minari.list_local_datasets()
         near = did_you_mean(dataset_id, there) if there else " There is none yet."
@@ -120,75 +118,71 @@ def open_dataset(dataset_id: str) -> tuple[Any, list[Any]]:
             f" `rltrain record RUN dataset={dataset_id}`, or fetch one of Minari's by `minari"
             " download`."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"dataset={dataset_id} cannot be read: {error}") from error
+    except Exception as error:  # Minari asserts, and trusts its files
+        raise _unreadable(dataset_id, error) from error
+    return found, _episodes(dataset_id, found)
 
 
-def read(dataset_id: str, observation_space: Space, action_space: Space) -> Dataset:
+def _episodes(dataset_id: str, found: Any) -> Iterator[Any]:
+    try:
+        yield from found
+    except Exception as error:
+        raise _unreadable(dataset_id, error) from error
+
+
+def _unreadable(dataset_id: str, error: Exception) -> UserError:
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return UserError(f"dataset={dataset_id} cannot be read: {what}")
+
+
+def read(
+    dataset_id: str,
+    observation_space: Space,
+    action_space: Space,
+    dropped: tuple[str, ...] = (),
+) -> Dataset:
     """All episodes of a dataset, for an environment of these spaces.
 
     An episode that neither terminated nor was truncated was cut off by whoever recorded it:
-    it counts as truncated.
+    it counts as truncated. Parts of observations that are `dropped` are not read.
 
     Raises:
-        UserError: there is none, it is empty, or its spaces are others.
+        UserError: there is none, it is empty, its spaces are others, or what it holds is not
+            of them.
     """
     found, episodes = open_dataset(dataset_id)
-    check_space(dataset_id, "observations", found.observation_space, observation_space)
-    check_space(dataset_id, "actions", found.action_space, action_space)
+    check_actions(dataset_id, action_space)
+    spaces = observation_space, action_space
+    check_space(dataset_id, "observations", found.observation_space, spaces[0], dropped)
+    check_space(dataset_id, "actions", found.action_space, spaces[1])
     columns: dict[str, list[Rows]] = {name: [] for name in Dataset.__dataclass_fields__}
     del columns["id"]
     for episode in episodes:
-        obs = as_rows(episode.observations, observation_space)
         count = len(episode.rewards)
         if not count:
             continue
+        try:
+            obs = as_rows(episode.observations, spaces[0])
+            action = as_rows(episode.actions, spaces[1])
+        except NotOfSpaceError as error:
+            raise UserError(f"dataset={dataset_id}: episode {episode.id} holds {error}.") from error
+        if len(obs) <= count or len(action) < count:
+            raise UserError(
+                f"dataset={dataset_id}: episode {episode.id} has {len(obs)} observations and"
+                f" {len(action)} actions for {count} steps; each step needs the one after it too."
+            )
         terminated = np.asarray(episode.terminations, np.bool_)
         truncated = np.array(episode.truncations, np.bool_)
         truncated[-1] |= not terminated[-1]
         columns["obs"].append(obs[:count])
         columns["successor"].append(obs[1 : count + 1])
-        columns["action"].append(as_rows(episode.actions, action_space)[:count])
+        columns["action"].append(action[:count])
         columns["reward"].append(np.asarray(episode.rewards, np.float32).reshape(count))
         columns["terminated"].append(terminated)
         columns["truncated"].append(truncated)
     if not columns["reward"]:
         raise UserError(f"dataset={dataset_id} holds no step.")
     joined: dict[str, Any] = {name: np.concatenate(rows) for name, rows in columns.items()}
-    if not all(np.isfinite(joined[name]).all() for name in ("obs", "successor", "reward")):
-        raise UserError(f"dataset={dataset_id} holds observations or rewards that are no numbers.")
+    if not np.isfinite(joined["reward"]).all():
+        raise UserError(f"dataset={dataset_id} holds rewards that are no numbers.")
     return Dataset(dataset_id, **joined)
-
-
-def check_space(dataset_id: str, what: str, found: Space, wanted: Space) -> None:
-    """Compares the kind and the sizes of spaces; bounds may differ.
-
-    Raises:
-        UserError: rows of one are none of the other.
-    """
-    kind = kind_of(wanted)
-    if kind not in KINDS:
-        raise UserError(f"dataset={dataset_id}: {what} of {kind} cannot be read or recorded yet.")
-    size = {"Discrete": "n", "MultiDiscrete": "nvec"}.get(kind, "shape")
-    same = kind_of(found) == kind and found.shape == wanted.shape
-    if not same or not np.array_equal(getattr(found, size), getattr(wanted, size)):
-        raise UserError(
-            f"dataset={dataset_id} has {what} {found}, and those of the environment are {wanted}."
-        )
-
-
-def as_rows(values: Any, space: Space) -> Rows:
-    """What an environment said or was told, as rows `[N, ...]`: counted from 0."""
-    rows = np.asarray(values)
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        rows = rows - space.start
-    return rows.astype(dtype_of(space), copy=False)
-
-
-def as_recorded(rows: Rows, space: Space) -> Rows:
-    """The inverse of `as_rows`; actions of a Box are within its bounds, as they were taken."""
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return (rows + space.start).astype(dtype_of(space), copy=False)
-    if isinstance(space, spaces.Box):
-        rows = np.minimum(np.maximum(rows, space.low), space.high)
-    return rows.astype(dtype_of(space), copy=False)

@@ -32,7 +32,12 @@ class MixedReplay:
         self.recorded = recorded
         self.share = share
         self._identity = dataset.identity()
-        recorded.add(dataset.transitions())
+        steps = dataset.transitions()
+        if recorded.frames is None:
+            recorded.add(steps)
+            return
+        for i in range(len(dataset)):  # each stack goes on from the one before
+            recorded.add(steps.take(slice(i, i + 1)))
 
     @property
     def size(self) -> int:
@@ -79,17 +84,11 @@ def with_dataset(
     """Replay as `make(capacity, num_envs)` makes it, and with a dataset a second one for it.
 
     Raises:
-        UserError: one of them would not fit into this machine's memory, or a dataset is asked for
-            with stacks of observations.
+        UserError: one of them would not fit into this machine's memory.
     """
     own = make(capacity, num_envs)
     if dataset is None:
         return own
-    if own.frames is not None:
-        raise UserError(
-            f"dataset={dataset.id}: recorded steps do not follow one another as a replay of stacks"
-            " needs them. Set env.frame_stack=1."
-        )
     try:
         recorded = make(len(dataset), 1)
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from rltrain.core.errors import OK, UserError
 from rltrain.envs.make import make_env
 from rltrain.reports import score
 from rltrain.settings import registry
-from rltrain.settings.run import RunSettings
+from rltrain.settings.run import EnvSettings, RunSettings
 
 if TYPE_CHECKING:  # torch is imported once there is something to play
     from rltrain.core.types import Rows
@@ -24,16 +25,18 @@ class Recorder:
     """Collects the episodes that an evaluation counts.
 
     `episodes` are columns by name, in time's order; observations have one row more than
-    the others, the final one.
+    the others, the final one. Of stacks the newest observation is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stacked: bool = False) -> None:
         self.episodes: list[dict[str, Rows]] = []
         self._open: dict[int, list[tuple[Any, ...]]] = {}
+        self._part: Any = -1 if stacked else ...
 
     def __call__(self, obs: Rows, action: Rows, step: VectorStep, finished: list[Episode]) -> None:
         for i in range(len(obs)):
-            row = (obs[i].copy(), action[i].copy(), step.reward[i], step.terminated[i])
+            seen = obs[i][self._part].copy()
+            row = (seen, action[i].copy(), step.reward[i], step.terminated[i])
             self._open.setdefault(i, []).append(row)
         for episode in finished:
             self._close(episode.env, step)
@@ -47,7 +50,7 @@ class Recorder:
         truncated[-1] = not terminated[-1]  # by the environment's limit, or the evaluation's
         self.episodes.append(
             {
-                "observations": np.concatenate([seen, step.successor[i][None]]),
+                "observations": np.concatenate([seen, step.successor[i][self._part][None]]),
                 "actions": action,
                 "rewards": reward,
                 "terminations": terminated,
@@ -73,13 +76,13 @@ def record(target: str, options: dict[str, Any]) -> int:
         raise UserError(
             "Episodes of several agents cannot be recorded: Minari has no form for them."
         )
-    from rltrain.memory.dataset import check_space
+    from rltrain.memory.recorded import check_actions, storable
 
     path = _new_path(dataset_id)
-    with make_env(settings.env) as env:
-        check_space(dataset_id, "observations", env.observation_space, env.observation_space)
-        check_space(dataset_id, "actions", env.action_space, env.action_space)
-    recorder = Recorder()
+    with make_env(as_played(settings.env)) as env:
+        storable(dataset_id, env.observation_space)
+        check_actions(dataset_id, env.action_space)
+    recorder = Recorder(stacked=settings.env.frame_stack > 1)
     loaded, result = score.play(settings, folder, choice, recorder)
     write(dataset_id, recorder.episodes, settings)
     score.show(settings, loaded, result)
@@ -87,6 +90,12 @@ def record(target: str, options: dict[str, Any]) -> int:
     print(f"dataset   {dataset_id}, {len(recorder.episodes)} episodes, {steps:,} steps")
     print(f"folder    {path}")
     return OK
+
+
+def as_played(env: EnvSettings) -> EnvSettings:
+    """The environment whose episodes are recorded: whole games, without stacks, since a dataset
+    has observations one by one."""
+    return dataclasses.replace(env, frame_stack=1, episodic_life=False)
 
 
 def _new_path(dataset_id: str) -> Any:
@@ -105,8 +114,8 @@ def _new_path(dataset_id: str) -> Any:
         parse_dataset_id(dataset_id)
     except (ValueError, TypeError) as error:  # of one without a version
         raise UserError(
-            f"dataset={dataset_id} is no id of Minari's, NAMESPACE/NAME-vNUMBER, as in"
-            " dataset=cartpole/expert-v0"
+            f"dataset={dataset_id} is no id of Minari's, NAMESPACE/NAME-vNUMBER with two"
+            " letters at least before the /, as in dataset=cartpole/expert-v0"
         ) from error
     path = get_dataset_path(dataset_id)
     if path.exists():
@@ -120,11 +129,12 @@ def _new_path(dataset_id: str) -> Any:
 
 def write(dataset_id: str, episodes: list[dict[str, Rows]], settings: RunSettings) -> None:
     """Writes episodes as a dataset, with how to make their environment; all of it or nothing."""
-    from rltrain.memory.dataset import as_recorded, library
+    from rltrain.memory.dataset import library
+    from rltrain.memory.recorded import as_recorded, as_taken, storable
 
     minari = library()
     path = _new_path(dataset_id)
-    with make_env(settings.env) as env:
+    with make_env(as_played(settings.env)) as env:
         observations, actions, spec = env.observation_space, env.action_space, env.spec
     buffers = [
         minari.data_collector.EpisodeBuffer(
@@ -132,7 +142,7 @@ def write(dataset_id: str, episodes: list[dict[str, Rows]], settings: RunSetting
             **{
                 **episode,
                 "observations": as_recorded(episode["observations"], observations),
-                "actions": as_recorded(episode["actions"], actions),
+                "actions": as_taken(episode["actions"], actions),
             },
         )
         for i, episode in enumerate(episodes)
@@ -144,7 +154,7 @@ def write(dataset_id: str, episodes: list[dict[str, Rows]], settings: RunSetting
                 dataset_id,
                 buffers,
                 env=_importable(spec),
-                observation_space=observations,
+                observation_space=storable(dataset_id, observations),
                 action_space=actions,
                 algorithm_name=settings.algo.name,
                 description=f"{settings.algo.name} on {settings.env.id}, by rltrain",

@@ -282,7 +282,7 @@ register(
         settings=BCSettings,
         target="rltrain.algos.bc:BC",
         doc="Behaviour cloning of a dataset (Pomerleau 1989)",
-        observations=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
+        observations=EVERY_KIND,
         actions=("Box", "Discrete", "MultiDiscrete", "MultiBinary"),
         data="only",
     )

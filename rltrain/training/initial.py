@@ -56,7 +56,10 @@ def begin_from(
     taken, left = take(algorithm, saved)
     where = f"init_from={_shown(source.path)}"
     if not taken:
-        raise UserError(f"{where}: nothing of it fits. Not taken: {'; '.join(left)}.")
+        there = _counted(tuple(_arrays_in(source.content["policy"], "policy"))) or "none"
+        raise UserError(
+            f"{where}: nothing of it fits. Networks there: {there}. Not taken: {'; '.join(left)}."
+        )
     kept = tuple(name for name in taken if _begins(name, keep))
     if isinstance(keep, tuple):
         for prefix in keep:
@@ -205,6 +208,14 @@ def _counted(names: list[str] | tuple[str, ...]) -> str:
     groups = [_group(name) for name in names]
     counts = {group: groups.count(group) for group in groups}
     return ", ".join(f"{g} ({n} array{'s' * (n > 1)})" for g, n in counts.items())
+
+
+def _arrays_in(tree: Any, path: str) -> Iterator[str]:
+    """The names of the tensors in a state."""
+    for name, value in tree.items() if isinstance(tree, Mapping) else ():
+        if isinstance(value, Tensor):
+            yield f"{path}.{name}"
+        yield from _arrays_in(value, f"{path}.{name}")
 
 
 def _at(tree: Any, path: str) -> Any:

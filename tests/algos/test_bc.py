@@ -14,11 +14,12 @@ import torch
 from rltrain.algos.bc import LOG_STD_MIN
 from rltrain.core.errors import UserError
 from rltrain.core.types import Progress
+from rltrain.envs.sights import SIGHTS
 from rltrain.envs.vector import VectorEnv
 from rltrain.reports.score import load_policy
 from rltrain.settings.run import build_run
-from rltrain.training import session
-from rltrain.training.build import build_algorithm, spaces_of
+from rltrain.training import checkpoint, session
+from rltrain.training.build import build_algorithm, build_evaluator, spaces_of
 from rltrain.training.run import read_config
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
@@ -82,6 +83,29 @@ def test_it_does_what_was_done(compose: Any, kind: str, loss: str) -> None:
         found = algorithm.validate()
         assert found["validation/accuracy"] == 1
         assert found["validation/loss"] < 0.05
+
+
+SIGHT, EVERY = (f"rltrain.envs.sights:rltrain/{n}-v0" for n in ("Sight", "EverySight"))
+# What is seen, and how many updates suffice.
+SEEN = {name: (SIGHT, {"sees": name}, 60) for name in SIGHTS}
+SEEN["every"] = (EVERY, {"actions": "MultiBinary", "length": 4}, 150)
+SEEN["every, in a box"] = (EVERY, {"continuous": True, "length": 4}, 150)
+
+
+@pytest.mark.parametrize("name", list(SEEN))
+def test_what_is_right_is_cloned_from_every_kind_of_observation(compose: Any, name: str) -> None:
+    """Recorded from one that knows, and played on what was not recorded: the optimum is 1."""
+    env_id, arguments, updates = SEEN[name]
+    env = gym.make(env_id, **arguments)
+    datasets.write("right-v0", env, datasets.right(env, 120))
+    given = [f"env.kwargs.{k}={v}" for k, v in arguments.items()]
+    more = ["algo.learning_rate=0.005", "network=mlp_relu", "network.picture_size=32"]
+    overrides = ["algo=bc", f"env={env_id}", *given, "dataset=right-v0", "tuned=none", *more]
+    run = build_run(compose(*overrides, "eval.episodes=40"))
+    algorithm = cloned(compose, overrides, updates)
+    played = build_evaluator(run).run(algorithm.policy, "eval")
+    found = played.mean / played.mean_length
+    assert found == pytest.approx(1, abs=0.1 if "box" in name else 0)
 
 
 def test_a_stochastic_policy_learns_the_shares(compose: Any) -> None:
@@ -180,6 +204,18 @@ def test_stopped_by_a_signal_and_resumed_in_a_new_process(
     assert newest(folder).step == 112
     resume_in_new_process(folder)
     same(in_tmp / whole, folder)
+
+
+def test_resumed_with_observations_of_several_parts(compose: Any, in_tmp: Path) -> None:
+    env = gym.make(EVERY)
+    datasets.write("right-v0", env, datasets.right(env, 20))
+    command = small("bc", f"env={EVERY}", "dataset=right-v0", "algo.normalize_obs=true")
+    whole = session.start(compose(*command, "run_name=whole")).folder
+    other = session.start(compose(*command, "run_name=other")).folder
+    file = sorted((other / "checkpoints").glob("step_*"))[0]
+    assert checkpoint.read(file).step < 192
+    session.resume(other, file, {})
+    same(whole, other)
 
 
 def test_a_checkpoint_holds_no_row_and_refuses_other_data(

@@ -11,12 +11,13 @@ import pytest
 
 from rltrain.core.errors import UserError
 from rltrain.core.state import digest
+from rltrain.memory.recorded import as_rows
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
-from tests.algos.test_probes import learn, observation, value
+from tests.algos.test_probes import LEARN, learn, observation, trained, value
 from tests.conftest import fitting_env, small
 from tests.training.test_resume import newest, resume_in_new_process, same, stop_after
 from tests.training.test_workers import same as same_but_for_workers
@@ -47,9 +48,42 @@ def test_values_are_those_of_the_mixture(
     actions = np.stack([env.action_space.sample() for _ in obs])
     datasets.write("three-v0", env, datasets.one_step_episodes(obs, actions, [3.0] * 100))
     more = ["dataset=three-v0", f"dataset_share={share}", "algo.batch_size=32"]
-    algorithm, discrete = learn(compose, algo, "OneStep", more, continuous=continuous)
+    steps = 0.4 if share == 1 else 1.0  # nothing has to be found out
+    algorithm, discrete = learn(compose, algo, "OneStep", more, steps, continuous=continuous)
     found = value(algorithm, observation(0, discrete))
     assert found == pytest.approx(expected, rel=0.25)
+
+
+EVERY = "rltrain.envs.sights:rltrain/EverySight-v0"
+
+
+@pytest.mark.parametrize(
+    ("algo", "more", "expected"),
+    [("dqn", [], 3.0), ("dqn", ["env.clip_reward=true"], 1.0), ("sac", [], 3.0)],
+)
+def test_observations_of_several_parts_are_drawn_from_it(
+    compose: Any, algo: str, more: list[str], expected: float
+) -> None:
+    """A picture, a text and numbers, in nested parts: a recorded step is worth 3, an own one 1
+    at most."""
+    env = gym.make(EVERY, continuous=algo == "sac")
+    env.action_space.seed(0)
+    episodes = datasets.right(env, 50)
+    three = [(obs, [env.action_space.sample()], [3.0], True) for obs, *_ in episodes]
+    datasets.write("three-v0", env, three)
+    _, overrides = LEARN[algo]
+    given = [
+        "algo.learning_starts=20",
+        "dataset=three-v0",
+        "dataset_share=1",
+        f"env.kwargs.continuous={algo == 'sac'}",
+    ]
+    run = build_run(
+        compose(f"algo={algo}", f"env={EVERY}", "tuned=none", *overrides, *given, *more)
+    )
+    algorithm = trained(run, 120)
+    rows = as_rows(datasets.columns(env.observation_space, [env.reset()[0]]), env.observation_space)
+    assert value(algorithm, rows) == pytest.approx(expected, rel=0.15)
 
 
 def tiny(algo: str, *more: str) -> list[str]:
@@ -63,15 +97,20 @@ def test_stopped_and_resumed_in_a_new_process(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:
     whole = session.start(compose(*tiny(algo), "run_name=whole")).folder
-    plain = session.start(compose(*tiny(algo, "dataset_share=0.25"), "run_name=plain")).folder
     stop_after(110, monkeypatch)
     with pytest.raises(session.Interrupted):
         session.start(compose(*tiny(algo), "run_name=stopped"))
     folder = in_tmp / "outputs" / "stopped"
     resume_in_new_process(folder)
     same(in_tmp / whole, folder)
-    policies = [digest(newest(in_tmp / f).content["policy"]) for f in (whole, plain)]
-    assert policies[0] != policies[1]
+
+
+def test_the_share_of_rlpd_is_a_half(compose: Any, in_tmp: Path) -> None:
+    found = []
+    for share in ([], ["dataset_share=0.5"], ["dataset_share=0.25"]):
+        folder = session.start(compose(*tiny("rlpd", *share))).folder
+        found.append(digest(newest(folder).content["policy"]))
+    assert found[0] == found[1] != found[2]
 
 
 def test_worker_processes_give_the_same_numbers(compose: Any, in_tmp: Path) -> None:
@@ -93,9 +132,11 @@ def test_a_checkpoint_holds_no_row_and_refuses_other_data(compose: Any, in_tmp: 
         session.resume(folder, None, {"total_timesteps": 400})
 
 
-def test_n_steps_of_the_recorded_part_too(compose: Any, in_tmp: Path) -> None:
-    a = session.start(compose(*tiny("dqn", "algo.n_steps=3"), "run_name=a")).folder
-    b = session.start(compose(*tiny("dqn", "algo.n_steps=3"), "run_name=b")).folder
+@pytest.mark.parametrize("stack", [1, 3])
+def test_n_steps_of_the_recorded_part_too(compose: Any, in_tmp: Path, stack: int) -> None:
+    command = tiny("dqn", "algo.n_steps=3", f"env.frame_stack={stack}")
+    a = session.start(compose(*command, "run_name=a")).folder
+    b = session.start(compose(*command, "run_name=b")).folder
     same(a, b)
     file = sorted((b / "checkpoints").glob("step_*"))[0]
     assert checkpoint.read(file).step < 192

@@ -12,7 +12,7 @@ import torch
 from rltrain.core.types import Progress
 from rltrain.envs.probes import PROBES
 from rltrain.reports.catalog import choices
-from rltrain.settings.run import build_run
+from rltrain.settings.run import RunSettings, build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.conftest import algo_entry
@@ -142,10 +142,16 @@ def value(algorithm: Any, obs: np.ndarray) -> float:
 
 
 def learn(
-    compose: Any, algo: str, probe: str, more: Sequence[str] = (), **kwargs: Any
+    compose: Any,
+    algo: str,
+    probe: str,
+    more: Sequence[str] = (),
+    share: float = 1.0,  # of the steps that it usually takes
+    **kwargs: Any,
 ) -> tuple[Any, bool]:
     discrete = "Box" not in algo_entry(algo).observations
     steps, overrides = LEARN[algo]
+    steps = int(share * steps)
     arguments = {"discrete": discrete, **kwargs}  # Hydra reads True as well as true
     run = build_run(
         compose(
@@ -159,6 +165,11 @@ def learn(
             *[f"env.kwargs.{k}={v}" for k, v in arguments.items()],
         )
     )
+    return trained(run, steps), discrete
+
+
+def trained(run: RunSettings, steps: int) -> Any:
+    """The algorithm of a run after as many steps."""
     envs = build_envs(run)
     algorithm = build_algorithm(run, envs)
     sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
@@ -166,7 +177,7 @@ def learn(
     while progress.steps < steps:
         sampler.collect(algorithm.horizon, progress, lambda: False)
         algorithm.update(progress)
-    return algorithm, discrete
+    return algorithm
 
 
 @pytest.mark.parametrize(

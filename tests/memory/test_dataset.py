@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 
 from rltrain.core.errors import UserError
-from rltrain.memory.dataset import as_recorded, as_rows, read
+from rltrain.memory.dataset import read
 from tests import datasets
 
 LINE, TWO = spaces.Box(-1, 1, (2,), np.float32), spaces.Discrete(2, start=1)
@@ -82,10 +82,24 @@ def test_other_bounds_are_no_other_space() -> None:
     assert len(read("aa/b-v0", spaces.Box(-np.inf, np.inf, (2,), np.float64), TWO)) == 5
 
 
-def test_spaces_that_rows_cannot_hold_yet_are_named() -> None:
+def test_actions_that_rows_cannot_hold_are_named() -> None:
     two_episodes()
-    with pytest.raises(UserError, match="observations of Graph cannot be read"):
-        read("aa/b-v0", spaces.Graph(LINE, None), TWO)
+    with pytest.raises(UserError, match="actions of Dict cannot be read or recorded"):
+        read("aa/b-v0", LINE, spaces.Dict({"a": TWO}))
+
+
+def test_values_that_are_none_of_the_space_are_named() -> None:
+    episodes = [(rows(0.1, 0.2), [1], [1.0], True), (rows(0.1, 0.2), [3], [1.0], True)]
+    datasets.write("aa/b-v0", Spaces(LINE, TWO), episodes)  # type: ignore[arg-type]
+    message = r"^dataset=aa/b-v0: episode 1 holds numbers from 3 to 3, where Discrete\(2, start=1\)"
+    with pytest.raises(UserError, match=message):
+        read("aa/b-v0", LINE, TWO)
+
+
+def test_an_episode_without_its_end_is_named() -> None:
+    datasets.write("aa/b-v0", Spaces(LINE, TWO), [(rows(1, 2), [1, 2], [1.0, 2.0], True)])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"episode 0 has 2 observations and 2 actions for 2 steps"):
+        read("aa/b-v0", LINE, TWO)
 
 
 def test_one_that_is_not_there_is_answered_with_the_nearest() -> None:
@@ -113,24 +127,3 @@ def test_a_missing_package_is_named(package: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf'{package}.*pip install "rltrain\[data\]"'):
         read("aa/b-v0", LINE, TWO)
-
-
-@pytest.mark.parametrize(
-    ("space", "policy", "recorded"),
-    [
-        (spaces.Discrete(3, start=-1), [0, 2], [-1, 1]),
-        (spaces.MultiDiscrete([3, 2], start=[5, 0]), [[0, 1]], [[5, 1]]),
-        (spaces.MultiBinary(2), [[0, 1]], [[0, 1]]),
-        (spaces.Box(-1, 1, (1,), np.float32), [[0.5]], [[0.5]]),
-    ],
-)
-def test_there_and_back(space: Any, policy: Any, recorded: Any) -> None:
-    out = as_recorded(np.array(policy), space)
-    assert out.tolist() == recorded
-    assert all(space.contains(row) for row in out)
-    assert as_rows(out, space).tolist() == policy
-
-
-def test_an_action_beyond_the_bounds_is_recorded_as_it_was_taken() -> None:
-    taken = as_recorded(np.array([[7.0], [-0.5]], np.float32), spaces.Box(-2, 1, (1,), np.float32))
-    assert taken.tolist() == [[1.0], [-0.5]]

@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.memory.mixed import MixedReplay, uniform_replay, with_dataset
 from rltrain.memory.n_step import NStepReplay
+from rltrain.memory.recorded import as_rows
 from rltrain.memory.replay import ReplayBuffer
 from tests.memory.test_passes import data
 
@@ -121,7 +123,34 @@ def test_it_is_a_memory_that_ends_episodes() -> None:
     assert memory.own.columns["truncated"][0]
 
 
-def test_recorded_steps_and_stacks_do_not_go_together() -> None:
-    space = Stack(spaces.Box(0, 255, (7, 7), np.uint8), 2)
-    with pytest.raises(UserError, match=r"a replay of stacks .* Set env\.frame_stack=1"):
-        uniform_replay(8, space, spaces.Discrete(2), data(1))
+def test_recorded_stacks_are_kept_as_single_observations() -> None:
+    """Two episodes, of observations 0, 1, 2 and 2, 3, 4, 5; the last of each is no row's."""
+    space = Stack(spaces.Box(-100, 100, (1,), np.float32), 3)
+    single = data(2, 3)  # rows 0 to 4, with successors that are one more
+    episodes = [np.arange(0, 3), np.arange(2, 6)]
+    stacks = [as_rows(e[:, None].astype(np.float32), space) for e in episodes]
+    recorded = dataclasses.replace(
+        single,
+        obs=np.concatenate([s[:-1] for s in stacks]),
+        successor=np.concatenate([s[1:] for s in stacks]),
+    )
+    for n_steps in (1, 2):
+
+        def make(capacity: int, num_envs: int, n_steps: int = n_steps) -> ReplayBuffer:
+            if n_steps == 1:
+                return ReplayBuffer(capacity, space, ACTION)
+            return NStepReplay(capacity, space, ACTION, num_envs, n_steps, 0.5)
+
+        memory: Any = with_dataset(recorded, 0.5, make, 8, 2)
+        found = memory.recorded.gather(np.arange(5))
+        assert found.obs.tolist() == recorded.obs.tolist()
+        last = np.minimum(np.arange(5) + n_steps - 1, [1, 1, 4, 4, 4])
+        assert found.successor.tolist() == recorded.successor[last].tolist()
+        assert memory.recorded.frames.newest.shape == (7, 1)  # two more than rows
+    assert found.successor[:, :, 0].tolist() == [
+        [0, 1, 2],
+        [0, 1, 2],
+        [2, 3, 4],
+        [3, 4, 5],
+        [3, 4, 5],
+    ]

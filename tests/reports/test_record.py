@@ -11,6 +11,7 @@ import pytest
 
 from rltrain import cli
 from rltrain.core.errors import UserError
+from rltrain.envs.make import make_env
 from rltrain.memory.dataset import read
 from rltrain.reports import record, score
 from rltrain.training import session
@@ -114,6 +115,65 @@ def test_an_environment_held_by_its_class_is_named_in_the_file(
     env: Any = minari.load_dataset("h-v0").recover_environment()
     assert type(env.unwrapped).__name__ == "Held"
     assert env.spec.max_episode_steps == 9
+
+
+def test_observations_of_several_parts(compose: Any, in_tmp: Path) -> None:
+    import minari
+
+    every = ("env=rltrain.envs.sights:rltrain/EverySight-v0", "env.kwargs.length=3")
+    trained(compose, *every, "env.drop_keys=[inner]")
+    record.record("latest", {"dataset": "e-v0", "episodes": 3})
+    data = minari.load_dataset("e-v0")
+    found = [e.observations["camera"] for e in data]
+    assert [pictures.shape for pictures in found] == [(4, 10, 10, 3)] * 3
+    assert {255} == {pictures.max() for pictures in found}  # as they were seen, without loss
+    env: Any = data.recover_environment()
+    assert env.observation_space == data.observation_space
+    assert list(env.reset()[0]) == ["camera"]
+    assert env.unwrapped.length == 3
+    trained(compose, *every, "run_name=b")
+    record.record("latest", {"dataset": "f-v0", "episodes": 2})
+    texts = minari.load_dataset("f-v0")[0].observations["inner"][0]
+    assert len(texts) == 4
+    assert {t.split()[-1] for t in texts} <= {"left", "right"}
+
+
+def test_texts_from_end_to_end(
+    compose: Any, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clone of what was recorded plays what it saw; by the commands of a user."""
+    words = ("env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=Text")
+    trained(compose, *words, "total_timesteps=1440", "algo.learning_rate=0.005")
+    assert cli.run(["record", "latest", "dataset=ww/y-v0", "episodes=60"]) == 0
+    assert "return    1.00 ± 0.00" in capsys.readouterr().out
+    few = ("total_timesteps=1600", "algo.batch_size=32", "algo.learning_rate=0.005")
+    quiet = ("tuned=none", "eval.every=0", "logger.console=off", "run_name=clone")
+    assert cli.run(["algo=bc", *words, "dataset=ww/y-v0", *few, *quiet]) == 0
+    assert cli.run(["eval", "outputs/clone", "episodes=20", "seed=5"]) == 0
+    assert "return    1.00 ± 0.00" in capsys.readouterr().out
+
+
+def test_of_stacks_each_observation_is_recorded_once(compose: Any, in_tmp: Path) -> None:
+    import minari
+
+    trained(compose, "env.frame_stack=3")
+    record.record("latest", {"dataset": "s-v0", "episodes": 2})
+    data = minari.load_dataset("s-v0")
+    env: Any = data.recover_environment()
+    assert env.observation_space == data.observation_space
+    settings, _, _ = score.chosen("latest", {})
+    seen: list[Any] = []
+    _, _ = score.play(
+        settings,
+        in_tmp / "outputs/a",
+        watch=lambda obs, action, step, ended: seen.append(obs.copy()),
+    )
+    stacks = read("s-v0", make_env(settings.env).observation_space, data.action_space)
+    assert stacks.obs.shape == (data.total_steps, 3, 4)
+    first = np.stack([obs[0] for obs in seen])
+    length = len(data[0].rewards)
+    assert stacks.obs[:length].tolist() == first[:length].tolist()
+    assert data[0].observations[:length].tolist() == first[:length, -1].tolist()
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ EVERY_ACTION = {"Box", "Discrete", "MultiDiscrete", "MultiBinary"}
         ("a2c", EVERY_KIND, EVERY_ACTION, True),
         ("reinforce", EVERY_KIND, EVERY_ACTION, True),
         ("trpo", EVERY_KIND, EVERY_ACTION, True),
-        ("bc", EVERY_ACTION, EVERY_ACTION, True),
+        ("bc", EVERY_KIND, EVERY_ACTION, True),
         ("dqn", EVERY_KIND, {"Discrete"}, True),
         ("pqn", EVERY_KIND, {"Discrete"}, True),
         ("q_learning", {"Discrete"}, {"Discrete"}, False),

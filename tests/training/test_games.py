@@ -6,8 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 from rltrain.core.errors import UserError
 from rltrain.envs.make import make_env
@@ -84,3 +86,19 @@ def test_atari_spread_over_processes_and_resumed_exactly(
     assert checkpoint.read(file).content["sampler"]["envs"]["lengths"].any()
     session.resume(spread, file, {"sampler": "inline"})
     same(whole, spread)
+
+
+def test_a_specification_makes_the_same_game(compose: Any) -> None:
+    """As a file has it: what a dataset recovers its environment by."""
+    pytest.importorskip("ale_py")
+    made = make_env(build_run(compose("env=ALE/Pong-v5", *TINY, "env.max_episode_steps=9")).env)
+    assert made.spec is not None
+    again: Any = gym.make(EnvSpec.from_json(made.spec.to_json()))
+    assert again.observation_space == made.observation_space
+    assert (made.reset(seed=3)[0] == again.reset(seed=3)[0]).all()
+    for i in range(9):
+        (seen, *rest), (same, *others) = made.step(2 + i % 2), again.step(2 + i % 2)
+        assert (seen == same).all()
+        assert rest[:3] == others[:3] == [0.0, False, i == 8]
+    made.close()
+    again.close()

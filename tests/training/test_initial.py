@@ -144,7 +144,7 @@ def test_a_policy_of_another_environment(compose: Any, in_tmp: Path) -> None:
 
 def test_nothing_that_fits_is_an_error_and_leaves_no_folder(compose: Any, in_tmp: Path) -> None:
     started(compose, *small("dqn"), "run_name=first")
-    with pytest.raises(UserError, match=r"init_from=outputs/first/.*: nothing of it fits"):
+    with pytest.raises(UserError, match=r"nothing of it fits\. Networks there: policy\.network"):
         started(compose, *small("ppo", "init_from=outputs/first"), "run_name=b")
     assert not (in_tmp / "outputs/b").exists()
 

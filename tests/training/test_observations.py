@@ -1,5 +1,5 @@
 """Observations of several parts go the same way whether runs are stopped, resumed or spread
-over processes, with every algorithm that has a network."""
+over processes, with every algorithm that has a network and steps environments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from rltrain.training import checkpoint, session
-from tests.conftest import ALGOS, algo_entry, small
+from tests.conftest import STEPPING, algo_entry, small
 from tests.training.test_resume import same
 from tests.training.test_workers import same as same_but_for_workers
 
 EVERY = "env=rltrain.envs.sights:rltrain/EverySight-v0"
 TWO = "env=rltrain.envs.teams:rltrain/TwoSights-v0"
-TAKING = [a for a in ALGOS if "Dict" in algo_entry(a).observations]
+TAKING = [a for a in STEPPING if "Dict" in algo_entry(a).observations]
 
 
 def overrides(algo: str, *more: str) -> list[str]:

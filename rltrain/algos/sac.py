@@ -43,7 +43,7 @@ from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.mlp import with_head
-from rltrain.settings.algos import SACSettings
+from rltrain.settings.off_policy import SACSettings
 
 LOG_STD = (-20.0, 2.0)  # bounds of log σ
 METRICS = ("critic_loss", "actor_loss", "ent_coef", "ent_coef_loss", "entropy")

@@ -3,19 +3,21 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import (
-    A2CSettings,
+from rltrain.settings.off_policy import (
     BCSettings,
     DDPGSettings,
     DQNSettings,
-    IPPOSettings,
     IQLSettings,
-    PPOSettings,
-    PQNSettings,
     QLearningSettings,
-    REINFORCESettings,
     SACSettings,
     TD3Settings,
+)
+from rltrain.settings.on_policy import (
+    A2CSettings,
+    IPPOSettings,
+    PPOSettings,
+    PQNSettings,
+    REINFORCESettings,
     TRPOSettings,
 )
 from rltrain.settings.registry import entry

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rltrain.core.errors import UserError
-from rltrain.settings.schema import Schedule, key
+from rltrain.settings.schema import Schedule, key, show
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,15 @@ class ActorReplaySettings:
 
 @dataclass(frozen=True)
 class SACSettings(ActorReplaySettings):
+    policy_delay: int = key("Updates of the critics for each of actor and temperature.", min=1)
+    n_critics: int = key("Critics that learn.", min=1)
+    n_target_critics: int = key(
+        "Critics, drawn anew for each update, whose least value makes the target.", min=1
+    )
+    actor_value: Literal["min", "mean"] = key(
+        "What the actor maximises of all critics: the least value, or the mean."
+    )
+    backup_entropy: bool = key("Targets have the entropy of the next action in them.")
     ent_coef: float | Literal["auto"] = key("Temperature α; auto learns it, from 1 on.", min=0)
     target_entropy: float | Literal["auto"] = key(
         "Entropy that α is learned for, of actions within ±1; auto is minus their dimensions."
@@ -90,6 +99,28 @@ class SACSettings(ActorReplaySettings):
     target_entropy_share: float = key(
         "What auto takes of log A where actions are Discrete.", min=0, max=1
     )
+
+    @property
+    def torch_only(self) -> str:
+        """Why NumPy's kernels, of two critics and the least, cannot learn so; or empty."""
+        known = {
+            "policy_delay": 1,
+            "n_critics": 2,
+            "n_target_critics": 2,
+            "actor_value": "min",
+            "backup_entropy": True,
+        }
+        other = [name for name, value in known.items() if getattr(self, name) != value]
+        return f"algo.{other[0]}={show(getattr(self, other[0]))} is torch's" if other else ""
+
+    @staticmethod
+    def check(run: Any) -> None:
+        """Raises a UserError where keys that are each in range do not fit together."""
+        drawn, there = run.algo.n_target_critics, run.algo.n_critics
+        if drawn > there:
+            raise UserError(
+                f"algo.n_target_critics={drawn} must be at most algo.n_critics={there}."
+            )
 
 
 @dataclass(frozen=True)

@@ -189,5 +189,7 @@ def test_the_presets_are_the_papers(compose: Any) -> None:
         assert s.backup_entropy
     assert (redq.network.layer_norm, rlpd.network.layer_norm) == (False, True)
     assert (redq.dataset, rlpd.dataset_share) == (None, 0.5)
+    fewer = build_run(compose("algo=redq", "env=Pendulum-v1", "algo.gradient_steps=5"))
+    assert fewer.algo.policy_delay == 5  # the actor moves once a training
     algorithm = build_algorithm(rlpd, build_envs(rlpd))
     assert len(algorithm.critics.members) == len(algorithm.targets.members) == 10

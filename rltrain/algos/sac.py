@@ -204,7 +204,6 @@ class SAC(OffPolicy):
         "actor_optimizer",
         "critic_optimizer",
         "ent_coef_optimizer",
-        "critic_steps",
     )
 
     settings: SACSettings
@@ -245,10 +244,9 @@ class SAC(OffPolicy):
             target_entropy(settings, actions, discrete),
             parts.threads,
         )
-        self.critic_steps = 0
 
     def train(self, count: int, progress: Progress) -> dict[str, Any]:
-        history = [self._step() for _ in range(count)]
+        history = [self._step(progress.updates + i) for i in range(1, count + 1)]
         improved = [row for row in history if len(row) > 1]
         metrics = named(METRICS, means(improved)) if improved else {}
         if history:
@@ -260,8 +258,8 @@ class SAC(OffPolicy):
     def reset_targets(self) -> None:
         follow([self.targets], [self.critics], 1.0)
 
-    def _step(self) -> Any:
-        self.critic_steps += 1
+    def _step(self, number: int) -> Any:
+        """The step of the critics with this number, from 1 on."""
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, batch.action
         noise = np.zeros((2, len(action), 0), np.float32)  # none of Discrete ones
@@ -269,17 +267,16 @@ class SAC(OffPolicy):
             action = self.policy.bounds.unscale(action)
             noise = self.rng.standard_normal((2, *action.shape), np.float32)
         obs, successor = array(batch.obs), array(batch.successor)
-        return self.learner.step(
-            obs, action, batch.reward, batch.terminated, successor, noise, **self._options()
-        )
+        columns = (obs, action, batch.reward, batch.terminated, successor, noise)
+        return self.learner.step(*columns, **self._options(number))
 
-    def _options(self) -> dict[str, Any]:
-        """What this step has that is not SAC's: some of the targets, no step of the actor."""
+    def _options(self, number: int) -> dict[str, Any]:
+        """What a step has that is not SAC's: some of the targets, no step of the actor."""
         s = self.settings
         options: dict[str, Any] = {}
         if s.n_target_critics < s.n_critics:
             options["among"] = self.rng.choice(s.n_critics, s.n_target_critics, replace=False)
-        if self.critic_steps % s.policy_delay:
+        if number % s.policy_delay:
             options["improve"] = False
         return options
 

@@ -50,7 +50,7 @@ SMALL = {
     "td3": ["env.num_envs=2", *_REPLAY],
     "ddpg": ["env.num_envs=2", "exploration=ornstein_uhlenbeck", *_REPLAY],
 }
-SMALL |= {"rainbow": SMALL["dqn"], "rlpd": SMALL["td3"]}
+SMALL |= {"rainbow": SMALL["dqn"], "redq": SMALL["sac"], "rlpd": SMALL["td3"]}
 SMALL |= {"iql": SMALL["dqn"], "ippo": SMALL["ppo"]}
 
 # Rainbow is DQN with everything that DQN can be.

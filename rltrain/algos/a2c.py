@@ -17,7 +17,7 @@ from rltrain.algos.base import Metrics, Parts, means, named
 from rltrain.core.types import Progress
 from rltrain.functional.returns import explained_variance
 from rltrain.functional.statistics import standardized
-from rltrain.settings.algos import A2CSettings
+from rltrain.settings.on_policy import A2CSettings
 
 
 class A2C(OnPolicy):

@@ -23,7 +23,7 @@ from rltrain.memory.rollout import Rollout
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.recurrent import as_tensors, recall
-from rltrain.settings.algos import A2CSettings, OnPolicySettings, REINFORCESettings
+from rltrain.settings.on_policy import A2CSettings, OnPolicySettings, REINFORCESettings
 
 
 class ActorCriticPolicy(Policy):

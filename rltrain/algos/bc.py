@@ -20,7 +20,7 @@ from rltrain.memory.passes import Passes
 from rltrain.memory.rollout import action_dtype
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.heads import Gaussian
-from rltrain.settings.algos import BCSettings
+from rltrain.settings.off_policy import BCSettings
 
 # What is deterministic is likelier with every smaller σ, without end.
 LOG_STD_MIN = -5.0

@@ -30,7 +30,7 @@ from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.mixed import MixedReplay
 from rltrain.memory.replay import ReplayBuffer
 from rltrain.networks.critics import Critics
-from rltrain.settings.algos import DDPGSettings
+from rltrain.settings.off_policy import DDPGSettings
 
 
 class DDPGLearner:

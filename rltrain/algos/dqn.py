@@ -43,7 +43,7 @@ from rltrain.networks.inputs import Inputs
 from rltrain.networks.noisy import draw_from, make_noisy, noisy_layers
 from rltrain.networks.q_network import q_network
 from rltrain.networks.recurrent import as_tensors, recall, recurrent
-from rltrain.settings.algos import DQNSettings
+from rltrain.settings.off_policy import DQNSettings
 
 
 class DQNPolicy(Policy):

@@ -10,7 +10,7 @@ from rltrain.core.seeding import generator
 from rltrain.core.types import Progress
 from rltrain.memory.mixed import MixedReplay, uniform_replay
 from rltrain.memory.replay import ReplayBuffer
-from rltrain.settings.algos import ActorReplaySettings, DQNSettings
+from rltrain.settings.off_policy import ActorReplaySettings, DQNSettings
 
 
 class OffPolicy(Algorithm):

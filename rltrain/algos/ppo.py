@@ -24,7 +24,7 @@ from rltrain.functional.returns import explained_variance
 from rltrain.functional.schedules import scheduled
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.recurrent import as_tensors
-from rltrain.settings.algos import PPOSettings
+from rltrain.settings.on_policy import PPOSettings
 
 METRICS = (
     "loss",

@@ -34,7 +34,7 @@ from rltrain.functional.td import action_values
 from rltrain.memory.rollout import Rollout
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.mlp import with_head
-from rltrain.settings.algos import PQNSettings
+from rltrain.settings.on_policy import PQNSettings
 
 
 class PQNPolicy(Policy):

@@ -16,7 +16,7 @@ from rltrain.core.types import Progress, Rows
 from rltrain.functional.schedules import scheduled
 from rltrain.functional.td import one_step_target
 from rltrain.memory.last import LastTransition
-from rltrain.settings.algos import QLearningSettings
+from rltrain.settings.off_policy import QLearningSettings
 
 
 class TablePolicy(Policy):

@@ -34,7 +34,7 @@ from rltrain.core.types import Progress, Rows
 from rltrain.functional.returns import explained_variance, monte_carlo
 from rltrain.functional.statistics import standardized
 from rltrain.memory.episodes import Episodes
-from rltrain.settings.algos import REINFORCESettings
+from rltrain.settings.on_policy import REINFORCESettings
 
 
 class REINFORCE(Algorithm):

@@ -1,8 +1,10 @@
 """Soft actor-critic (Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications",
 arXiv 1812.05905), for a Box of actions; for Discrete ones the form of Christodoulou (2019,
-arXiv 1910.07207).
+arXiv 1910.07207). With more critics it is REDQ's (Chen et al. 2021, "Randomized Ensembled Double
+Q-Learning", arXiv 2101.05982, algorithm 1), and RLPD's (Ball et al. 2023, "Efficient Online
+Reinforcement Learning with Offline Data", arXiv 2302.02948, algorithm 1).
 
-Legend: B environments, N transitions of a minibatch, A actions or action dimensions.
+Legend: K critics, M of them, N transitions of a minibatch, A actions or action dimensions.
 
 Networks, densities and the target entropy are of actions within ±1 in every dimension,
 whatever the environment's bounds; the replay buffer holds actions as the environment took
@@ -14,86 +16,27 @@ from __future__ import annotations
 import copy
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from torch import Tensor, nn
 
 from rltrain import fast
-from rltrain.algos.base import (
-    Parts,
-    Policy,
-    PolicyState,
-    follow,
-    means,
-    named,
-)
+from rltrain.algos.base import Parts, follow, means, named
 from rltrain.algos.descent import descend
 from rltrain.algos.off_policy import OffPolicy, replay_of
-from rltrain.core.spaces import size_of
+from rltrain.algos.sac_policy import LOG_STD, SACPolicy
 from rltrain.core.types import Progress, Rows
 from rltrain.functional.distributions import squashed_gaussian
-from rltrain.functional.exploration import boltzmann
 from rltrain.functional.td import one_step_target, squared_error
 from rltrain.memory.mixed import MixedReplay
 from rltrain.memory.replay import ReplayBuffer
-from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
-from rltrain.networks.inputs import Inputs
-from rltrain.networks.mlp import with_head
-from rltrain.settings.algos import SACSettings
+from rltrain.settings.off_policy import SACSettings
 
-LOG_STD = (-20.0, 2.0)  # bounds of log σ
 METRICS = ("critic_loss", "actor_loss", "ent_coef", "ent_coef_loss", "entropy")
-
-
-class SACPolicy(Policy):
-    """Samples from the actor, or takes tanh of its mean; uniform actions while warming up."""
-
-    _state = ("actor", "inputs", "warming_up")
-
-    def __init__(self, settings: SACSettings, parts: Parts) -> None:
-        self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
-        self.discrete = isinstance(parts.action_space, spaces.Discrete)
-        self.num_actions = size_of(parts.action_space)
-        outputs = self.num_actions if self.discrete else 2 * self.num_actions
-        self.actor = with_head(parts.network(self.inputs.layout), outputs, gain=None)
-        self.actor.to(parts.device)
-        self.outputs = fast.on_arrays(self.actor, parts.kernels)
-        self.learning_starts = settings.learning_starts
-        self.warming_up = settings.learning_starts > 0
-        if not self.discrete:
-            self.bounds = BoundedActions(parts.action_space)
-
-    def act(
-        self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
-    ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
-        act = self._discrete if self.discrete else self._continuous
-        return act(obs, explore, rng), state, {}
-
-    def _continuous(self, obs: Rows, explore: bool, rng: np.random.Generator) -> Rows:
-        size = (len(obs), self.num_actions)
-        if explore and self.warming_up:
-            return self.bounds.scale(2 * rng.random(size, np.float32) - 1)
-        output = self.outputs(self.inputs.array(obs))
-        u = output[:, : self.num_actions]
-        if explore:
-            log_std = np.minimum(np.maximum(output[:, self.num_actions :], LOG_STD[0]), LOG_STD[1])
-            u = u + np.exp(log_std) * rng.standard_normal(size, np.float32)
-        return self.bounds.scale(np.tanh(u))
-
-    def _discrete(self, obs: Rows, explore: bool, rng: np.random.Generator) -> Rows:
-        if explore and self.warming_up:
-            return rng.integers(self.num_actions, size=len(obs))
-        logits = self.outputs(self.inputs.array(obs))
-        return boltzmann(logits, 1.0, rng) if explore else logits.argmax(-1)
-
-    def advance(self, progress: Progress) -> dict[str, float]:
-        """Ends the warm-up in time; there are no metrics of it."""
-        self.warming_up = progress.steps < self.learning_starts
-        return {}
 
 
 class SACLearner:
@@ -128,15 +71,20 @@ class SACLearner:
     def begin(self) -> None:
         """Nothing to do: torch's optimisers hold their own state."""
 
-    def step(self, *columns: Rows) -> tuple[Tensor, ...]:
-        """One step of each optimiser; returns what `METRICS` names.
+    def step(
+        self, *columns: Rows, among: Sequence[int] | None = None, improve: bool = True
+    ) -> tuple[Tensor, ...]:
+        """One step of each optimiser, and of the targets; returns what `METRICS` names.
+
+        Without `improve` it is one of the critics and targets alone, and returns the first of
+        these. Target critics are all, or those `among` them.
 
         Raises:
             TrainingError: a loss or a gradient is no number; it moved nothing.
         """
         *batch, (here, after) = (torch.from_numpy(c).to(self.device) for c in columns)
         ent_coef = self.log_ent_coef.detach().exp()
-        critic_loss_of = functools.partial(self.critic_loss, ent_coef)
+        critic_loss_of = functools.partial(self.critic_loss, ent_coef, among)
         (critic_loss,) = descend(
             critic_loss_of,
             (*batch, after),
@@ -144,12 +92,14 @@ class SACLearner:
             self.critics,
             self.critic_optimizer,
         )
+        follow([self.targets], [self.critics], self.settings.tau)
+        if not improve:
+            return (critic_loss,)
         actor_loss_of = functools.partial(self.actor_loss, ent_coef)
         actor_loss, entropy = descend(
             actor_loss_of, (batch[0], here), "train/actor_loss", self.actor, self.actor_optimizer
         )
         ent_coef_loss = self.ent_coef_step(entropy)
-        follow([self.targets], [self.critics], self.settings.tau)
         return critic_loss, actor_loss, ent_coef, ent_coef_loss, entropy
 
     def sample(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,6 +110,7 @@ class SACLearner:
     def critic_loss(
         self,
         ent_coef: Tensor,
+        among: Sequence[int] | None,
         x: Tensor,
         action: Tensor,
         reward: Tensor,
@@ -167,17 +118,26 @@ class SACLearner:
         successor: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor]:
-        """J_Q = Σ_k E[½ (Q_k(s, a) − r − γ V(s′))²] (eq. 5)."""
-        with torch.no_grad():  # V(s′) = min_k Q⁻_k(s′, a′) − α log π(a′|s′)    (eq. 3)
+        """J_Q = Σ_k E[½ (Q_k(s, a) − r − γ V(s′))²] (eq. 5).
+
+        V(s′) = min_k Q⁻_k(s′, a′) − α log π(a′|s′) (eq. 3), with k among the M drawn (REDQ), and
+        without its last term where backup_entropy is off (RLPD, section 4.4).
+        """
+        with torch.no_grad():
             next_action, log_prob = self.sample(successor, noise)
-            next_value = self.targets(successor, next_action).amin(0) - ent_coef * log_prob
+            next_value = self.targets(successor, next_action, among=among).amin(0)
+            if self.settings.backup_entropy:
+                next_value = next_value - ent_coef * log_prob
             target = one_step_target(reward, terminated, next_value, self.settings.gamma)
         return (squared_error(self.critics(x, action), target),)
 
     def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """J_π = E[α log π(ã|s) − min_k Q_k(s, ã)], ã = f(noise; s) (eq. 9); and E[−log π]."""
+        """J_π = E[α log π(ã|s) − min_k Q_k(s, ã)], ã = f(noise; s) (eq. 9); and E[−log π].
+
+        REDQ has the mean over k in place of the least.
+        """
         action, log_prob = self.sample(x, noise)
-        value = self.critics(x, action).min(0).values
+        value = worth(self.critics(x, action), self.settings)
         return (ent_coef * log_prob - value).mean(), -log_prob.detach().mean()
 
     def ent_coef_step(self, entropy: Tensor) -> Tensor:
@@ -200,6 +160,7 @@ class DiscreteSACLearner(SACLearner):
     def critic_loss(
         self,
         ent_coef: Tensor,
+        among: Sequence[int] | None,
         x: Tensor,
         action: Tensor,
         reward: Tensor,
@@ -207,19 +168,22 @@ class DiscreteSACLearner(SACLearner):
         successor: Tensor,
         noise: Tensor,
     ) -> tuple[Tensor]:
-        """As eq. 5, with V(s′) = π(s′) · [min_k Q⁻_k(s′) − α log π(s′)] (1910.07207, eq. 10)."""
+        """As above, with V(s′) = π(s′) · [min_k Q⁻_k(s′) − α log π(s′)] (1910.07207, eq. 10)."""
         with torch.no_grad():
             log_probs = self.actor(successor).log_softmax(-1)  # [N, A]
-            soft = self.targets(successor).amin(0) - ent_coef * log_probs
+            soft = self.targets(successor, among=among).amin(0)
+            if self.settings.backup_entropy:
+                soft = soft - ent_coef * log_probs
             next_value = (log_probs.exp() * soft).sum(-1)
             target = one_step_target(reward, terminated, next_value, self.settings.gamma)
-        index = action[None, :, None].expand(2, -1, 1)
-        return (squared_error(self.critics(x).gather(-1, index).squeeze(-1), target),)
+        values = self.critics(x)
+        index = action[None, :, None].expand(len(values), -1, 1)
+        return (squared_error(values.gather(-1, index).squeeze(-1), target),)
 
     def actor_loss(self, ent_coef: Tensor, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """E[π(s) · [α log π(s) − min_k Q_k(s)]] (1910.07207, eq. 12); and the mean entropy."""
         with torch.no_grad():
-            value = self.critics(x).amin(0)
+            value = worth(self.critics(x), self.settings)
         log_probs = self.actor(x).log_softmax(-1)
         probs = log_probs.exp()
         loss = (probs * (ent_coef * log_probs - value)).sum(-1).mean()
@@ -227,7 +191,10 @@ class DiscreteSACLearner(SACLearner):
 
 
 class SAC(OffPolicy):
-    """Learns a stochastic policy and two soft action values from replayed transitions."""
+    """Learns a stochastic policy and two or more soft action values from replayed transitions.
+
+    Actor and temperature move with every `policy_delay`-th step of the critics.
+    """
 
     _state = (
         *OffPolicy._state,
@@ -247,7 +214,8 @@ class SAC(OffPolicy):
         layout, actions = self.policy.inputs.layout, self.policy.num_actions
         discrete = self.policy.discrete
         outputs, beside = (actions, 0) if discrete else (1, actions)
-        self.critics = Critics(parts.network, layout, outputs, 2, beside).to(parts.device)
+        count = settings.n_critics
+        self.critics = Critics(parts.network, layout, outputs, count, beside).to(parts.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
         self.memory: ReplayBuffer | MixedReplay = replay_of(settings, parts)
         learned = settings.ent_coef == "auto"
@@ -278,8 +246,11 @@ class SAC(OffPolicy):
         )
 
     def train(self, count: int, progress: Progress) -> dict[str, Any]:
-        history = [self._step() for _ in range(count)]
-        metrics = named(METRICS, means(history)) if history else {}
+        history = [self._step(progress.updates + i) for i in range(1, count + 1)]
+        improved = [row for row in history if len(row) > 1]
+        metrics = named(METRICS, means(improved)) if improved else {}
+        if history:
+            metrics |= named(METRICS[:1], means([row[:1] for row in history]))
         if self.ent_coef_optimizer is None:
             metrics.pop("train/ent_coef_loss", None)
         return metrics
@@ -287,7 +258,8 @@ class SAC(OffPolicy):
     def reset_targets(self) -> None:
         follow([self.targets], [self.critics], 1.0)
 
-    def _step(self) -> Any:
+    def _step(self, number: int) -> Any:
+        """The step of the critics with this number, from 1 on."""
         batch = self.memory.sample(self.settings.batch_size, self.rng)
         array, action = self.policy.inputs.array, batch.action
         noise = np.zeros((2, len(action), 0), np.float32)  # none of Discrete ones
@@ -295,20 +267,34 @@ class SAC(OffPolicy):
             action = self.policy.bounds.unscale(action)
             noise = self.rng.standard_normal((2, *action.shape), np.float32)
         obs, successor = array(batch.obs), array(batch.successor)
-        return self.learner.step(obs, action, batch.reward, batch.terminated, successor, noise)
+        columns = (obs, action, batch.reward, batch.terminated, successor, noise)
+        return self.learner.step(*columns, **self._options(number))
+
+    def _options(self, number: int) -> dict[str, Any]:
+        """What a step has that is not SAC's: some of the targets, no step of the actor."""
+        s = self.settings
+        options: dict[str, Any] = {}
+        if s.n_target_critics < s.n_critics:
+            options["among"] = self.rng.choice(s.n_critics, s.n_target_critics, replace=False)
+        if number % s.policy_delay:
+            options["improve"] = False
+        return options
 
     def value(self, obs: Rows) -> Tensor:
-        """min_k Q_k(s, a) `[N]` of the policy's deterministic actions."""
+        """What the actor maximises of Q_k(s, a) `[N]`, of the policy's deterministic actions."""
         action, _, _ = self.policy.act(obs, None, False, self.rng)
         x = self.policy.inputs(obs)
         with torch.no_grad():
             if self.policy.discrete:
                 index = torch.from_numpy(action).to(x.device)[:, None]
-                values: Tensor = self.critics(x).amin(0).gather(1, index).squeeze(1)
-            else:
-                unit = torch.from_numpy(self.policy.bounds.unscale(action)).to(x.device)
-                values = self.critics(x, unit).amin(0)
-        return values
+                return worth(self.critics(x), self.settings).gather(1, index).squeeze(1)
+            unit = torch.from_numpy(self.policy.bounds.unscale(action)).to(x.device)
+            return worth(self.critics(x, unit), self.settings)
+
+
+def worth(values: Tensor, settings: SACSettings) -> Tensor:
+    """What the actor maximises of values `[K, ...]`: the least, or their mean."""
+    return values.mean(0) if settings.actor_value == "mean" else values.min(0).values
 
 
 def target_entropy(settings: SACSettings, num_actions: int, discrete: bool) -> float:

@@ -35,7 +35,7 @@ from rltrain.networks.actions import BoundedActions
 from rltrain.networks.critics import Critics
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.mlp import with_head
-from rltrain.settings.algos import DDPGSettings, TD3Settings
+from rltrain.settings.off_policy import DDPGSettings, TD3Settings
 
 
 class DeterministicPolicy(Policy):

@@ -29,7 +29,7 @@ from rltrain.functional.conjugate_gradient import conjugate_gradient
 from rltrain.functional.returns import explained_variance
 from rltrain.functional.statistics import standardized
 from rltrain.networks.actor_critic import ActorCritic
-from rltrain.settings.algos import TRPOSettings
+from rltrain.settings.on_policy import TRPOSettings
 
 Product = Callable[[Tensor], Tensor]
 

@@ -16,7 +16,7 @@ from rltrain.fast.mlp import Floats, NumpyMLP, flatten, linear_layers
 from rltrain.fast.optimizers import flat_optimizer
 from rltrain.networks.actor_critic import ActorCritic, Zero
 from rltrain.networks.heads import Categorical, Gaussian
-from rltrain.settings.algos import A2CSettings, PPOSettings, REINFORCESettings
+from rltrain.settings.on_policy import A2CSettings, PPOSettings, REINFORCESettings
 
 Rows = NDArray[Any]
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

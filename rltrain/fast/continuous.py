@@ -23,7 +23,7 @@ from rltrain.fast.optimizers import FlatAdam
 from rltrain.fast.pair import Pair
 from rltrain.functional.td import one_step_target
 from rltrain.networks.critics import Critics
-from rltrain.settings.algos import SACSettings
+from rltrain.settings.off_policy import SACSettings
 
 Rows = NDArray[Any]
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)

@@ -16,7 +16,7 @@ from rltrain.fast.mlp import BufferedMLP, Floats, flatten
 from rltrain.fast.pair import Pair
 from rltrain.functional.td import one_step_target
 from rltrain.networks.critics import Critics
-from rltrain.settings.algos import TD3Settings
+from rltrain.settings.off_policy import TD3Settings
 
 
 class NumpyTD3Learner:

@@ -13,7 +13,7 @@ from rltrain.fast.mlp import FlatParameters, Floats, Layers, NumpyMLP, flatten, 
 from rltrain.fast.optimizers import flat_optimizer
 from rltrain.functional.td import one_step_target
 from rltrain.networks.q_network import Dueling
-from rltrain.settings.algos import DQNSettings
+from rltrain.settings.off_policy import DQNSettings
 
 
 class NumpyDueling:

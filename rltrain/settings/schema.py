@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from rltrain.core.errors import UserError, did_you_mean
 
 T = TypeVar("T")
+Schedule = Literal["constant", "linear", "cosine"]  # of a learning rate and the like
 _BOUNDS = (("min", "≥"), ("above", ">"), ("max", "≤"), ("below", "<"))
 _HUGE = 2**63  # what an integer of the machine cannot hold
 

@@ -306,6 +306,8 @@ def _torch_only(run: RunSettings) -> str:
         return "compile=on is torch's"
     if run.augment.name != "none":
         return f"augment={run.augment.name} is torch's"
+    if reason := getattr(run.algo, "torch_only", ""):
+        return str(reason)
     return f"optimizer.accumulation={accumulation} is torch's" if accumulation > 1 else ""
 
 

@@ -19,7 +19,7 @@ from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.critics import Critics
 from rltrain.networks.recurrent import Sequences, as_tensors, recurrent
-from rltrain.settings.algos import TRPOSettings
+from rltrain.settings.on_policy import TRPOSettings
 from rltrain.settings.run import RunSettings
 from rltrain.training.performance import Performance
 

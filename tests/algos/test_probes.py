@@ -106,6 +106,17 @@ LEARN: dict[str, tuple[int, list[str]]] = {
     ),
     "q_learning": (1500, ["env.num_envs=1", "algo.learning_rate=0.2"]),
     "sac": (1200, REPLAY),
+    "redq": (
+        600,
+        [
+            *REPLAY,
+            "algo.train_freq=2",
+            "algo.gradient_steps=2",
+            "algo.policy_delay=2",
+            "algo.n_critics=3",
+            "algo.ent_coef=0.02",
+        ],
+    ),
     "td3": (1200, [*REPLAY, "exploration.std=0.3"]),
     "ddpg": (1200, [*REPLAY, "exploration.std=0.3"]),
 }

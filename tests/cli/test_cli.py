@@ -185,7 +185,7 @@ def test_an_environment_of_ones_own(run: Run, in_tmp: Path) -> None:
 PLUGIN = """
 from dataclasses import dataclass
 from rltrain.algos.q_learning import QLearning
-from rltrain.settings.algos import QLearningSettings
+from rltrain.settings.off_policy import QLearningSettings
 from rltrain.settings.registry import Entry, register
 from rltrain.settings.schema import key
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -44,3 +45,10 @@ def test_one_alone():
 def test_a_state_without_its_action_does_not_fit():
     with pytest.raises(RuntimeError):
         Critics(network, 5, 1, count=2)(torch.randn(4, 3))
+
+
+@pytest.mark.parametrize("among", [[3], [2, 0], np.array([1, 3])])
+def test_those_that_are_asked_for(among):
+    critics = Critics(network, 5, 1, count=4)
+    inputs = torch.randn(4, 3), torch.randn(4, 2)
+    assert torch.equal(critics(*inputs, among=among), critics(*inputs)[list(among)])

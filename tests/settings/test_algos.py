@@ -3,19 +3,21 @@ from typing import Any
 import pytest
 
 from rltrain.core.errors import UserError
-from rltrain.settings.algos import (
-    A2CSettings,
+from rltrain.settings.off_policy import (
     BCSettings,
     DDPGSettings,
     DQNSettings,
-    IPPOSettings,
     IQLSettings,
-    PPOSettings,
-    PQNSettings,
     QLearningSettings,
-    REINFORCESettings,
     SACSettings,
     TD3Settings,
+)
+from rltrain.settings.on_policy import (
+    A2CSettings,
+    IPPOSettings,
+    PPOSettings,
+    PQNSettings,
+    REINFORCESettings,
     TRPOSettings,
 )
 from rltrain.settings.registry import entry
@@ -131,6 +133,11 @@ _REPLAY = {
 }
 SAC = _REPLAY | {
     "name": "sac",
+    "policy_delay": 1,
+    "n_critics": 2,
+    "n_target_critics": 2,
+    "actor_value": "min",
+    "backup_entropy": True,
     "ent_coef": "auto",
     "target_entropy": "auto",
     "target_entropy_share": 0.5,
@@ -262,6 +269,9 @@ def test_target_kl_is_optional(target_kl: float | None) -> None:
         ("sac", "tau", 0.0),
         ("sac", "train_freq", 0),
         ("sac", "target_entropy_share", 1.1),
+        ("sac", "n_critics", 0),
+        ("sac", "n_target_critics", 0),
+        ("sac", "policy_delay", 0),
         ("td3", "policy_delay", 0),
         ("td3", "target_noise", -0.1),
         ("td3", "target_noise_clip", -0.1),

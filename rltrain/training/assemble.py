@@ -18,11 +18,11 @@ from rltrain.training.build import (
     build_algorithm,
     build_envs,
     build_evaluator,
-    choose_sampler,
     spaces_of,
 )
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
+from rltrain.training.choices import choose_sampler
 from rltrain.training.console import make_console
 from rltrain.training.performance import Performance
 from rltrain.training.profile import Profile

@@ -34,8 +34,8 @@ from rltrain import launcher
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
-from rltrain.reports.catalog import choices, defaults
 from rltrain.settings import registry
+from rltrain.settings.defaults import choices, defaults
 from rltrain.settings.schema import keys_of
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 

@@ -9,8 +9,8 @@ import pytest
 
 from rltrain.core.paths import config_dir
 from rltrain.envs.make import check_env
-from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
+from rltrain.settings.defaults import defaults
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from tests.conftest import algo_entry, data_for, fitting_env

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltrain.core.paths import config_dir
-from rltrain.reports.catalog import choices, key_rows
+from rltrain.reports.catalog import key_rows
 from rltrain.settings import registry
+from rltrain.settings.defaults import choices
 
 MARK = "<!-- Below this line: python -m rltrain.reports.pages -->"
 FOLDER = config_dir().parent / "docs" / "algorithms"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rltrain.core import lean_torch
-from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
+from rltrain.core.errors import FAILED, USAGE, CheckpointError, RltrainError, UserError
 from rltrain.core.startup import startup
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
@@ -219,6 +219,8 @@ def _train(
         fields["parameters"] = trainer.algorithm.num_parameters
         folders.write_result(run.folder, state="finished", **fields, **standing)
         return outcome
+    except CheckpointError:  # nothing began: the folder stays as it was
+        raise
     except RltrainError as error:
         if error.exit_code != USAGE:
             state = "failed" if error.exit_code == FAILED else "interrupted"

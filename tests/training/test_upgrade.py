@@ -42,6 +42,12 @@ def age(folder: Path, paths: list[str]) -> None:
         checkpoint.write(path, saved.content, saved.step)
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """What is in a folder, less the log, which says what was tried, and the lock."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name not in ("run.log", "lock"))
+    return {p.name: p.read_bytes() for p in files}
+
+
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(logging.getLogger("rltrain"), "propagate", True)
@@ -167,8 +173,10 @@ def test_state_that_a_checkpoint_lacks_is_named_with_the_version_that_wrote_it(
     checkpoint.write(path, saved.content, saved.step)
     monkeypatch.setattr(checkpoint, "__version__", "0.9.1")
     told = rf"{path.name}, written by rltrain 0\.0\.7, does not fit .*0\.9\.1: {lacking}"
+    before = contents(folder)
     with pytest.raises(CheckpointError, match=told):
         session.resume(folder, None, {"total_timesteps": 240})
+    assert contents(folder) == before
     if part == "policy":
         with pytest.raises(CheckpointError, match=told):
             score.evaluate(str(folder), {})

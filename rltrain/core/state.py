@@ -59,7 +59,7 @@ def _scatter(owner: Any, name: str, value: Any) -> None:
         try:
             current.load_state_dict(value)
         except (KeyError, RuntimeError, ValueError) as error:  # torch's own, and others'
-            raise StateError(f"{name}: {error}") from error
+            raise StateError(f"{name}: {' '.join(str(error).split())}") from error
     elif isinstance(current, np.random.Generator):
         current.bit_generator.state = value
     elif isinstance(current, np.ndarray) and current.ndim:

@@ -101,7 +101,7 @@ def test_a_network_of_other_parameters_is_an_error_that_names_them() -> None:
     thing.inner = torch.nn.Linear(1, 1)
     state = thing.state_dict()
     del state["inner"]["bias"]
-    with pytest.raises(StateError, match=r'inner: [\s\S]*Missing key.*"bias"'):
+    with pytest.raises(StateError, match=r'inner: .*Missing key.*"bias"'):
         thing.load_state_dict(state)
 
 

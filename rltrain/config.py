@@ -34,8 +34,8 @@ from rltrain import launcher
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
-from rltrain.reports.catalog import choices, defaults
 from rltrain.settings import registry
+from rltrain.settings.defaults import choices, defaults, family_of
 from rltrain.settings.schema import keys_of
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 
@@ -164,7 +164,7 @@ def _preset(hydra_values: Any) -> str | None:
 def preset(algo: str, env: str) -> str:
     """The name of the preset for the pair: its own, or else that of the environment's family."""
     known = choices("tuned")
-    of_family = f"{algo}/{ids.family_of(env)}"
+    of_family = f"{algo}/{family_of(env)}"
     return of_family if f"{algo}/{env}" not in known and of_family in known else f"{algo}/{env}"
 
 

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from rltrain.core.paths import user_config_dir
 from rltrain.envs import ids
+from rltrain.settings.defaults import family_of
 
 
 class GymnasiumSource(ConfigSource):
@@ -32,7 +33,7 @@ class GymnasiumSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         env_id = self._id(config_path)
-        values = {"defaults": [ids.family_of(env_id) or "base", "_self_"], "id": env_id}
+        values = {"defaults": [family_of(env_id) or "base", "_self_"], "id": env_id}
         return ConfigResult(
             provider=self.provider,
             path=f"{self.scheme()}://{config_path}",

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from rltrain import config
-from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
+from rltrain.settings.defaults import defaults
 from tests import datasets
 
 torch.set_num_threads(1)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from rltrain.core.paths import config_dir
-from rltrain.envs import ids
 from rltrain.envs.make import check_env
-from rltrain.reports.catalog import defaults
 from rltrain.settings import registry
+from rltrain.settings.defaults import defaults, example_of
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from tests.conftest import algo_entry, data_for, fitting_env
@@ -42,7 +41,7 @@ def test_every_tuned_preset_is_applied_and_builds(compose: Any, pair: str) -> No
     for start, package in (("MinAtar", "minatar"), ("MiniGrid", "minigrid"), ("atari", "ale_py")):
         if env.startswith(start):
             pytest.importorskip(package)
-    values = compose(f"algo={algo}", f"env={ids.example_of(env)}")
+    values = compose(f"algo={algo}", f"env={example_of(env)}")
     run = build_run(values)
     assert run.tuned == pair
     check_env(run)

@@ -32,6 +32,10 @@ class CheckpointError(RltrainError):
     """A checkpoint cannot be read."""
 
 
+class StateError(CheckpointError):
+    """A saved state is not of the object that it is to be put back into."""
+
+
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
     """The choices closest to `word`, best first, whatever their case; may be empty."""
     originals: dict[str, str] = {}

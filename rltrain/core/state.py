@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from rltrain.core.errors import StateError
+
 _ARRAY = "__ndarray__"
 
 
@@ -30,10 +32,15 @@ class Stateful:
         return {name: _gather(getattr(self, name)) for name in self._state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts `state` back; a missing or an extra name is an error."""
+        """Puts `state` back.
+
+        Raises:
+            StateError: a name is missing or unknown, or an array is of another shape.
+        """
         if state.keys() != set(self._state):
-            odd = sorted(state.keys() ^ set(self._state))
-            raise KeyError(f"{type(self).__name__}: state does not match at {odd}")
+            lacks, has = sorted(set(self._state) - state.keys()), sorted(state.keys() - self._state)
+            odd = [f"lacks {lacks}"] * bool(lacks) + [f"has {has}"] * bool(has)
+            raise StateError(f"the state of {type(self).__name__} {' and '.join(odd)}.")
         for name, value in state.items():
             _scatter(self, name, value)
 
@@ -49,7 +56,10 @@ def _gather(value: Any) -> Any:
 def _scatter(owner: Any, name: str, value: Any) -> None:
     current = getattr(owner, name)
     if hasattr(current, "load_state_dict"):
-        current.load_state_dict(value)
+        try:
+            current.load_state_dict(value)
+        except (KeyError, RuntimeError, ValueError) as error:  # torch's own, and others'
+            raise StateError(f"{name}: {' '.join(str(error).split())}") from error
     elif isinstance(current, np.random.Generator):
         current.bit_generator.state = value
     elif isinstance(current, np.ndarray) and current.ndim:
@@ -66,7 +76,7 @@ def _scatter(owner: Any, name: str, value: Any) -> None:
 def _check_shape(name: str, current: Any, value: Any) -> None:
     if current.shape != value.shape:
         shapes = f"{tuple(value.shape)}, expected {tuple(current.shape)}"
-        raise ValueError(f"{name}: saved with shape {shapes}")
+        raise StateError(f"{name}: saved with shape {shapes}.")
 
 
 def to_plain(tree: Any) -> Any:

@@ -34,6 +34,12 @@ class Transition(NamedTuple):  # made every step, and a fifth of a frozen datacl
     extras: dict[str, Rows]
     valid: NDArray[np.bool_] | None = None
 
+    def cut_off(self, t: int) -> list[tuple[int, int, Rows]]:
+        """`t`, the environment, and the final observation of each episode that was truncated
+        and did not terminate."""
+        cut = self.truncated & ~self.terminated
+        return [(t, int(b), self.successor[b].copy()) for b in np.flatnonzero(cut)]
+
     def take(self, rows: Any) -> Transition:
         """The rows that a slice, an index or a mask picks."""
         return Transition(

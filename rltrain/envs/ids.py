@@ -29,19 +29,7 @@ PACKAGES = {
     "MiniGrid-": Package("minigrid", "minigrid"),
     "BabyAI-": Package("minigrid", "minigrid"),
 }
-# What ids of a prefix start from in configs/env and configs/tuned, and one of them.
-FAMILIES = {"atari": ("ALE/", "ALE/Pong-v5")}
 _HIDDEN = ("phys2d/", "tabular/", "GymV2", "GymV3")
-
-
-def family_of(env_id: str) -> str | None:
-    """The family that an id is of, if it is of one."""
-    return next((f for f, (start, _) in FAMILIES.items() if env_id.startswith(start)), None)
-
-
-def example_of(name: str) -> str:
-    """An id of a family; of an id, itself."""
-    return FAMILIES[name][1] if name in FAMILIES else name
 
 
 @functools.cache

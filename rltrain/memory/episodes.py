@@ -53,8 +53,7 @@ class Episodes:
             column[t] = getattr(step, name)
         self.successor[:] = step.successor
         if any_of(step.truncated):
-            cut = step.truncated & ~step.terminated
-            self.final_obs += [(t, int(b), step.successor[b].copy()) for b in np.flatnonzero(cut)]
+            self.final_obs += step.cut_off(t)
         self.position = t + 1
 
     def end_episodes(self) -> None:

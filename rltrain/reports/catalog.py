@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from rltrain.core.errors import OK, UserError, did_you_mean
-from rltrain.core.paths import config_dir, user_config_dir
-from rltrain.envs import ids
+from rltrain.core.paths import user_config_dir
 from rltrain.settings import registry
 from rltrain.settings.algos import EVERY_KIND as ENCODED
+from rltrain.settings.defaults import choices, defaults, example_of, read, source
 from rltrain.settings.registry import Entry
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
@@ -42,7 +41,7 @@ def show_list(arguments: list[str]) -> int:
         hint = did_you_mean(what, LISTS) if what else ""
         raise UserError(f"rltrain list {'|'.join(LISTS)}.{hint}")
     if what == "envs":
-        from rltrain.envs import zoo
+        from rltrain.envs import ids, zoo
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
         own = [name for name in choices("env") if name != "none"]
@@ -53,7 +52,7 @@ def show_list(arguments: list[str]) -> int:
         for name in choices("tuned"):
             if name != "none":
                 algo, _, env = name.partition("/")
-                print(f"{name:<34} rltrain algo={algo} env={ids.example_of(env)}")
+                print(f"{name:<34} rltrain algo={algo} env={example_of(env)}")
     elif what == "algos":
         heads = ("algo", "what it is", "agents", "recurrent", "observations", "actions")
         print_table(algo_table(), *heads)
@@ -131,36 +130,6 @@ def key_rows(group: str, name: str, cls: type) -> list[tuple[str, str, str, str,
     ]
 
 
-def defaults(group: str, name: str) -> dict[str, Any]:
-    """The values of a choice as its YAML and those that it starts from give them."""
-    if group == "run":
-        return {k: v for k, v in _yaml(config_dir() / "config.yaml").items() if k != "hydra"}
-    choice = {"env": "base"}.get(group, "default" if group == name else name)
-    path = next((f / group / f"{choice}.yaml" for f in _folders() if _has(f, group, choice)), None)
-    if path is None:
-        return {}
-    values = _yaml(path)
-    bases = [base for base in values.pop("defaults", []) if isinstance(base, str)]
-    own = values.get("algo", {}) if group == "algo" else values  # it speaks for all groups
-    merged: dict[str, Any] = {}
-    for base in bases:
-        merged |= defaults(group, base) if base != "_self_" else {}
-    return merged | own
-
-
-def choices(group: str) -> list[str]:
-    """The YAML files of a group, of rltrain's folder and of the working directory's.
-
-    `base` and, of environments, families are none of them: they are what others start from.
-    """
-    names = {
-        str(path.relative_to(folder / group).with_suffix(""))
-        for folder in _folders()
-        for path in (folder / group).rglob("*.yaml")
-    }
-    return sorted(names - {"base"} - (set(ids.FAMILIES) if group == "env" else set()))
-
-
 def _describable() -> dict[str, tuple[str, type, str]]:
     load_named_plugins()
     known: dict[str, tuple[str, type, str]] = {}
@@ -178,29 +147,20 @@ def _entry(group: str, choice: str) -> Entry | None:
 
 def _doc(group: str, choice: str) -> str:
     """The entry's documentation, or the comment at the head of a YAML with other values."""
-    entry = _entry(group, choice)
-    if entry is None or entry.name == choice:
+    entry, path = _entry(group, choice), source(group, choice)
+    if entry is None or entry.name == choice or path is None:
         return entry.doc if entry is not None else ""
-    path = next(f / group / f"{choice}.yaml" for f in _folders() if _has(f, group, choice))
     heads = (line for line in path.read_text().splitlines() if "@package" not in line)
     head = next(heads, "")
     what = head[1:].strip().rstrip(".") if head.startswith("#") else entry.doc
     return f"{what} ({entry.name} with other values)"
 
 
-def _folders() -> Iterator[Path]:
-    """The working directory's `configs/`, whose files win, and rltrain's own."""
-    folder = user_config_dir()
-    if folder is not None:
-        yield folder
-    yield config_dir()
-
-
 def load_named_plugins() -> None:
     """Loads the modules that YAML files of the working directory name under `plugins`."""
     folder = user_config_dir()
     for path in folder.rglob("*.yaml") if folder is not None else ():
-        modules = _yaml(path).get("plugins")
+        modules = read(path).get("plugins")
         if isinstance(modules, list):
             registry.load_plugins(tuple(map(str, modules)))
 
@@ -214,15 +174,6 @@ def completions(words: list[str]) -> list[str]:
     else:
         known = ["latest", *(str(p.parent) for p in Path("outputs").glob("*/config.yaml"))]
     return sorted(word for word in known if word.startswith(words[-1]))
-
-
-def _has(folder: Path, group: str, choice: str) -> bool:
-    return (folder / group / f"{choice}.yaml").is_file()
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
-    return loaded
 
 
 def print_table(rows: list[Any], *columns: str) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltrain.core.paths import config_dir
-from rltrain.envs import ids
-from rltrain.reports.catalog import choices, key_rows
+from rltrain.reports.catalog import key_rows
 from rltrain.settings import registry
+from rltrain.settings.defaults import FAMILIES, choices, example_of
 
 MARK = "<!-- Below this line: python -m rltrain.reports.pages -->"
 FOLDER = config_dir().parent / "docs" / "algorithms"
@@ -42,8 +42,8 @@ def generated(name: str) -> str:
     presets = [c.partition("/")[2] for c in choices("tuned") if c.startswith(f"{name}/")]
     lines += ["", "## Presets", ""]
     for env in presets:
-        example = ids.example_of(env)
-        every = f", and every `{ids.FAMILIES[env][0]}`" if env in ids.FAMILIES else ""
+        example = example_of(env)
+        every = f", and every `{FAMILIES[env][0]}`" if env in FAMILIES else ""
         lines.append(f"- `rltrain algo={name} env={example}`{every}")
     lines += [] if presets else ["None yet."]
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ import numpy as np
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
+from rltrain.settings.upgrade import upgraded
 from rltrain.training import run as folders
 from rltrain.training.changes import merged
 
@@ -52,7 +53,10 @@ def chosen(target: str, options: dict[str, Any]) -> tuple[RunSettings, Path, str
             raise UserError(f"Unknown option {name}.{did_you_mean(name, (*OPTIONS, 'env.kwargs'))}")
     folder, file = folders.find(target, str(options.pop("output_dir", "outputs")))
     choice = str(options.pop("checkpoint", file or "newest"))
-    settings = build_run(merged(folders.read_config(folder), _as_keys(options)))
+    saved, filled = upgraded(folders.read_config(folder))
+    if filled:
+        logger.info(folders.FILLED, folder / folders.CONFIG, filled)
+    settings = build_run(merged(saved, _as_keys(options)))
     check_env(settings)
     return settings, folder, choice
 
@@ -100,7 +104,8 @@ def load_policy(
     envs = build_envs(dataclasses.replace(settings, env=one))
     algorithm = build_algorithm(without_data(settings), envs)
     envs.close()
-    algorithm.policy.load_state_dict(loaded.content["policy"])
+    with loaded.putting_back():
+        algorithm.policy.load_state_dict(loaded.content["policy"])
     average = loaded.content.get("algorithm", {}).get("average")
     if average is not None:  # the policy of a full checkpoint is the one that trains on
         put(algorithm.policy, average)

@@ -176,6 +176,18 @@ def _one_of(value: Any, choices: tuple[Any, ...]) -> str:
     return f"expected one of {', '.join(words)}.{near if 'mean' in near else ''}"
 
 
+def by_path(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested values by dotted key, tuples as lists."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        full = _join(path, name)
+        if isinstance(value, dict) and value:
+            flat |= by_path(value, full)
+        else:
+            flat[full] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
 def show(value: Any) -> str:
     """A value as YAML writes it."""
     if value is None or isinstance(value, bool):

@@ -13,16 +13,17 @@ from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
+from rltrain.settings.upgrade import upgraded
 from rltrain.training import checkpoint, compiling, footprint, initial
 from rltrain.training.build import (
     build_algorithm,
     build_envs,
     build_evaluator,
-    choose_sampler,
     spaces_of,
 )
 from rltrain.training.changes import check_same
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
+from rltrain.training.choices import choose_sampler
 from rltrain.training.console import make_console
 from rltrain.training.performance import Performance
 from rltrain.training.profile import Profile
@@ -136,7 +137,8 @@ def _trainer(
     trainer = Trainer(settings, config, algorithm, sampler, evaluator, folder)
     up_to = -1  # a run that was killed before its first checkpoint leaves rows too
     if loaded is not None:
-        trainer.load_state_dict(loaded.content)
+        with loaded.putting_back():
+            trainer.load_state_dict(loaded.content)
         up_to = loaded.step
         run.note_resume(config, up_to)
         folder.supersede(up_to)
@@ -169,7 +171,7 @@ def _load(
             f"{source} holds a policy to act with (`rltrain eval {source}`), not what training"
             " goes on from; name the run folder or one of its step_* checkpoints."
         )
-    check_same(loaded.content["config"], config)
+    check_same(upgraded(loaded.content["config"])[0], config)
     if settings.total_timesteps <= loaded.step:
         raise UserError(
             f"total_timesteps={settings.total_timesteps}: {loaded.path.name} is at step"

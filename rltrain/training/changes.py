@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rltrain.core.errors import UserError, did_you_mean
+from rltrain.settings.schema import by_path
 
 Values = dict[str, Any]
 
@@ -46,7 +47,7 @@ def check_same(saved: Values, asked: Values) -> None:
     Raises:
         UserError: they are of different runs.
     """
-    a, b = _flat(saved), _flat(asked)
+    a, b = by_path(saved), by_path(asked)
     differing = {
         k: (a.get(k), b.get(k))
         for k in sorted(a.keys() | b.keys())
@@ -54,16 +55,6 @@ def check_same(saved: Values, asked: Values) -> None:
     }
     if differing:
         raise UserError(_refusal(differing))
-
-
-def _flat(values: Values, prefix: str = "") -> Values:
-    flat: Values = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return flat
 
 
 def _get(values: Any, path: str) -> Any:
@@ -89,7 +80,7 @@ def merged(values: Values, changes: Mapping[str, Any]) -> Values:
             node = node[parent] if isinstance(node.get(parent), dict) else {}
         free = parents == ["env", "kwargs"]
         if name not in node and not free:
-            raise UserError(f"Unknown key {path}.{did_you_mean(path, _flat(values))}")
+            raise UserError(f"Unknown key {path}.{did_you_mean(path, by_path(values))}")
         node[name] = value
     return result
 

@@ -11,6 +11,8 @@ import io
 import json
 import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import torch
 
 from rltrain import __version__
 from rltrain.core import faults
-from rltrain.core.errors import CheckpointError
+from rltrain.core.errors import CheckpointError, StateError
 from rltrain.core.state import from_plain, to_plain
 
 FORMAT = 1
@@ -30,12 +32,33 @@ BEST = "best" + SUFFIX
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read: `kind` is `full`, to go on from, or `policy`, to act with."""
+    """What was read: `kind` is `full`, to go on from, or `policy`, to act with.
+
+    `version` is that of the rltrain that wrote it.
+    """
 
     path: Path
     step: int
     kind: str
+    version: str
     content: dict[str, Any]
+
+    @contextmanager
+    def putting_back(self) -> Iterator[None]:
+        """Has a state that does not fit say which file it is of, and which version wrote it.
+
+        Raises:
+            CheckpointError: it does not fit.
+        """
+        try:
+            yield
+        except (StateError, KeyError) as error:
+            what = f"there is no {error}." if isinstance(error, KeyError) else str(error)
+            raise CheckpointError(
+                f"{self.path}, written by rltrain {self.version}, does not fit this version,"
+                f" {__version__}: {what} versions.json in the run's folder has the revision that"
+                " goes on with it."
+            ) from error
 
 
 def write(path: Path, content: dict[str, Any], step: int, kind: str = "full") -> None:
@@ -107,7 +130,7 @@ def read(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"{path} holds something other than data; it was not read."
         ) from error
-    return Checkpoint(path, step, kind, from_plain(content))
+    return Checkpoint(path, step, kind, version, from_plain(content))
 
 
 class NewerFormatError(CheckpointError):

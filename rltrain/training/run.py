@@ -24,6 +24,7 @@ from rltrain.core.errors import RltrainError, UserError
 
 CONFIG, RESULT, ERROR, LOCK = "config.yaml", "result.json", "error.txt", "lock"
 _LATEST = ".latest"
+FILLED = "%s is of an earlier version; what it did, by today's keys: %s"
 
 
 class InUseError(UserError):

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rltrain.core import lean_torch
-from rltrain.core.errors import FAILED, USAGE, RltrainError, UserError
+from rltrain.core.errors import FAILED, USAGE, CheckpointError, RltrainError, UserError
 from rltrain.core.startup import startup
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
+from rltrain.settings.upgrade import upgraded
 from rltrain.training import run as folders
 from rltrain.training.changes import Values, check_changes, check_same, merged
 from rltrain.training.run import Run
@@ -76,14 +77,16 @@ def start_in(folder: Path, values: Values) -> Outcome | None:
     None where the run in it is finished already.
     """
     settings = _checked(values)
+    filled = ""
     if (folder / folders.CONFIG).exists():
-        check_same(folders.read_config(folder), values)
+        saved, filled = upgraded(folders.read_config(folder))
+        check_same(saved, values)
     if folders.read_result(folder).get("state") == "finished":
         (folder / folders.ERROR).unlink(missing_ok=True)
         return None
     run = Run.create(folder, values)
     begun = any(run.checkpoints.glob("step_*"))
-    return _train(run, settings, values, run.checkpoints if begun else None)
+    return _train(run, settings, values, run.checkpoints if begun else None, filled)
 
 
 def job(values: Values, folder: Path) -> None:
@@ -142,7 +145,7 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
     Raises:
         UserError: a change would make it another run, or there is nothing left to do.
     """
-    saved = folders.read_config(folder)
+    saved, filled = upgraded(folders.read_config(folder))
     check_changes(saved, changes)
     values = merged(saved, changes)
     settings = _checked(values)
@@ -161,7 +164,7 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
             f" To train longer: total_timesteps={2 * int(result['steps'])}"
         )
     run = Run(folder)
-    return _train(run, settings, values, file or run.checkpoints)
+    return _train(run, settings, values, file or run.checkpoints, filled)
 
 
 def _checked(values: Values) -> RunSettings:
@@ -175,14 +178,21 @@ def _checked(values: Values) -> RunSettings:
     return settings
 
 
-def _train(run: Run, settings: RunSettings, values: Values, source: Path | None) -> Outcome:
-    """Builds everything, loads `source` (a checkpoint, or a folder of them) and trains."""
+def _train(
+    run: Run, settings: RunSettings, values: Values, source: Path | None, filled: str = ""
+) -> Outcome:
+    """Builds everything, loads `source` (a checkpoint, or a folder of them) and trains.
+
+    `filled` is what `upgraded` did to the folder's configuration, in words.
+    """
     startup.mark("configuration")
     lean_torch.import_torch()
     from rltrain.training import assemble
 
     startup.mark("imports")
     run.log_to_file()
+    if filled:
+        logger.info(folders.FILLED, run.folder / folders.CONFIG, filled)
     if settings.tuned:
         logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)
     parts, standing = None, {}
@@ -209,6 +219,8 @@ def _train(run: Run, settings: RunSettings, values: Values, source: Path | None)
         fields["parameters"] = trainer.algorithm.num_parameters
         folders.write_result(run.folder, state="finished", **fields, **standing)
         return outcome
+    except CheckpointError:  # nothing began: the folder stays as it was
+        raise
     except RltrainError as error:
         if error.exit_code != USAGE:
             state = "failed" if error.exit_code == FAILED else "interrupted"

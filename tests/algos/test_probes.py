@@ -11,7 +11,7 @@ import torch
 
 from rltrain.core.types import Progress
 from rltrain.envs.probes import PROBES
-from rltrain.reports.catalog import choices
+from rltrain.settings.defaults import choices
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rltrain.core.errors import StateError
 from rltrain.core.state import Stateful, digest, from_plain, to_plain
 
 
@@ -80,24 +81,39 @@ def test_arrays_and_tensors_are_put_back_in_place() -> None:
 def test_missing_name_is_an_error_that_names_it() -> None:
     state = Thing(1).state_dict()
     del state["array"]
-    with pytest.raises(KeyError, match=r"Thing.*\['array'\]"):
+    with pytest.raises(StateError, match=r"Thing lacks \['array'\]\."):
         Thing(1).load_state_dict(state)
 
 
 def test_extra_name_is_an_error_that_names_it() -> None:
-    with pytest.raises(KeyError, match=r"Thing.*\['surplus'\]"):
+    with pytest.raises(StateError, match=r"Thing has \['surplus'\]\."):
         Thing(1).load_state_dict(Thing(1).state_dict() | {"surplus": 1})
+
+
+def test_a_missing_name_further_in_is_an_error_that_names_it() -> None:
+    state = Thing(1).state_dict() | {"inner": {}}
+    with pytest.raises(StateError, match=r"the state of Inner lacks \['count'\]\."):
+        Thing(2).load_state_dict(state)
+
+
+def test_a_network_of_other_parameters_is_an_error_that_names_them() -> None:
+    thing: Any = Thing(1)
+    thing.inner = torch.nn.Linear(1, 1)
+    state = thing.state_dict()
+    del state["inner"]["bias"]
+    with pytest.raises(StateError, match=r'inner: .*Missing key.*"bias"'):
+        thing.load_state_dict(state)
 
 
 def test_array_of_another_shape_is_an_error() -> None:
     state = Thing(1).state_dict() | {"array": np.zeros((1, 3), np.float32)}
-    with pytest.raises(ValueError, match=r"array: saved with shape \(1, 3\), expected \(2, 3\)"):
+    with pytest.raises(StateError, match=r"array: saved with shape \(1, 3\), expected \(2, 3\)"):
         Thing(1).load_state_dict(state)
 
 
 def test_tensor_of_another_shape_is_an_error() -> None:
     state = Thing(1).state_dict() | {"tensor": torch.zeros(1)}
-    with pytest.raises(ValueError, match="tensor"):
+    with pytest.raises(StateError, match="tensor"):
         Thing(1).load_state_dict(state)
 
 

@@ -12,6 +12,16 @@ def test_a_transition_cannot_be_changed() -> None:
         step.reward = rows  # type: ignore[misc] # that is the point
 
 
+def test_what_was_cut_off_is_truncated_and_not_terminated() -> None:
+    rows = np.arange(4, dtype=np.float32)
+    terminated, truncated = np.array([0, 1, 0, 1], bool), np.array([0, 0, 1, 1], bool)
+    successor = np.array([[0, 1], [2, 3], [4, 5], [6, 7]], np.float32)
+    step = Transition(successor, rows, rows, terminated, truncated, successor, {})
+    ((t, env, final),) = step.cut_off(7)
+    successor[2] = 9  # the next step is written there
+    assert (t, env, final.tolist()) == (7, 2, [4.0, 5.0])
+
+
 @pytest.mark.parametrize(("steps", "fraction"), [(0, 0.0), (50, 0.25), (200, 1.0), (300, 1.0)])
 def test_fraction_of_the_total_never_passes_one(steps: int, fraction: float) -> None:
     progress = Progress(200)

@@ -12,7 +12,7 @@ import pytest
 from rltrain.core.errors import EnvError, UserError
 from rltrain.envs.make import check_env, make_env
 from rltrain.envs.team import Team
-from rltrain.reports.catalog import defaults
+from rltrain.settings.defaults import defaults
 from rltrain.settings.run import EnvSettings, build_run
 from rltrain.settings.schema import build
 from tests.envs.toys import Toy

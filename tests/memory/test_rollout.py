@@ -6,6 +6,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from rltrain.core.errors import StateError
 from rltrain.core.state import digest, from_plain, to_plain
 from rltrain.core.types import Transition
 from rltrain.functional.returns import gae
@@ -222,7 +223,7 @@ def test_state_round_trip_of_discrete_observations() -> None:
 
 
 def test_state_of_another_number_of_environments_is_refused() -> None:
-    with pytest.raises(ValueError, match="obs: saved with shape"):
+    with pytest.raises(StateError, match="obs: saved with shape"):
         rollout(num_envs=3).load_state_dict(rollout().state_dict())
 
 

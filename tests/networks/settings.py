@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from rltrain.reports.catalog import defaults
+from rltrain.settings.defaults import defaults
 from rltrain.settings.networks import MLPNetworkSettings
 from rltrain.settings.schema import build
 

@@ -14,17 +14,15 @@ import yaml
 
 from rltrain.core.errors import OK, UserError
 from rltrain.core.paths import config_dir
-from rltrain.envs import ids
-from rltrain.reports import catalog
 from rltrain.reports.catalog import (
     algo_table,
-    defaults,
     key_rows,
     observations_of,
     show_description,
     show_list,
 )
 from rltrain.settings import registry
+from rltrain.settings.defaults import example_of
 from rltrain.settings.run import PARTS
 from rltrain.settings.schema import keys_of, show
 
@@ -98,7 +96,7 @@ def test_the_list_of_tuned_values_can_be_typed_in(out: Callable[..., str]) -> No
     text = out(show_list, "tuned")
     folder = config_dir() / "tuned"
     pairs = [f.relative_to(folder).with_suffix("").parts for f in folder.rglob("*/**/*.yaml")]
-    expected = {f"rltrain algo={a} env={ids.example_of('/'.join(env))}" for a, *env in pairs}
+    expected = {f"rltrain algo={a} env={example_of('/'.join(env))}" for a, *env in pairs}
     assert {line.partition(" ")[2].strip() for line in text.splitlines()} == expected
 
 
@@ -148,15 +146,6 @@ def test_every_key_of_a_choice_has_a_default_and_a_doc(group: str, e: registry.E
         assert meaning, path
 
 
-@EVERY_ENTRY
-def test_defaults_are_those_that_a_run_gets(
-    group: str, e: registry.Entry, compose: Callable[..., dict[str, Any]]
-) -> None:
-    env = "FrozenLake-v1" if "Discrete" in e.observations[:1] else "CartPole-v1"
-    values = compose(f"{group}={e.name}", f"env={env}", "tuned=none")[group]
-    assert {k: v for k, v in defaults(group, e.name).items() if k != "defaults"} == values
-
-
 @pytest.mark.parametrize("name", ["eval", "checkpoint", "logger", "run"])
 def test_defaults_of_the_parts_are_those_that_a_run_gets(
     name: str, compose: Callable[..., dict[str, Any]]
@@ -178,7 +167,7 @@ def test_a_default_that_changes_in_yaml_changes_in_the_description(
     values = yaml.safe_load(file.read_text())
     values["algo"]["gamma"] = 0.4375
     file.write_text(yaml.safe_dump(values))
-    monkeypatch.setattr(catalog, "config_dir", lambda: folder)
+    monkeypatch.setattr("rltrain.settings.defaults.config_dir", lambda: folder)
     settings = registry.entry("algo", "q_learning").settings
     rows = {row[0]: row for row in key_rows("algo", "q_learning", settings)}
     assert rows["algo.gamma"] == ("algo.gamma", "number", "≥ 0, ≤ 1", "0.4375", "Discount factor.")

@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from rltrain.core.errors import UserError
-from rltrain.settings.run import build_run
 from rltrain.training import session
-from rltrain.training.build import (
-    SMALL,
-    build_algorithm,
-    choose_device,
-    choose_kernels,
-    choose_threads,
-    spaces_of,
-)
-from rltrain.training.performance import Performance
 from rltrain.training.run import read_result
 from tests.conftest import small
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(logging.getLogger("rltrain"), "propagate", True)
-    caplog.set_level(logging.INFO, "rltrain")
-    return lambda: [m for m in caplog.messages if m.startswith("performance: ")]
-
-
-@pytest.fixture
-def threads() -> Any:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
@@ -99,68 +70,3 @@ def test_environments_whose_physics_is_not_known(compose: Any, in_tmp: Path) -> 
     text = (folder / "run.log").read_text()
     assert "environments one by one (the physics of FrozenLake-v1 is not known)" in text
     assert "kernels torch (auto: a table on cpu)" in text
-
-
-@pytest.mark.parametrize(
-    ("parameters", "kernels"), [(SMALL - 1, "numpy"), (SMALL, "torch"), (0, "torch")]
-)
-def test_kernels_follow_the_size(said: Any, parameters: int, kernels: str) -> None:
-    performance = Performance()
-    assert choose_kernels("auto", CPU, parameters, performance) == kernels
-    assert performance.choices == {"kernels": kernels}
-    assert len(said()) == 1
-    assert "(auto: " in said()[0]
-
-
-def test_kernels_that_the_device_has_not() -> None:
-    performance = Performance()
-    with pytest.raises(UserError, match="kernels=numpy computes on the CPU"):
-        choose_kernels("numpy", torch.device("cuda"), 1, performance)
-    assert not performance.choices
-
-
-def test_threads_follow_the_size_and_what_is_allowed(
-    said: Any, threads: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    performance = Performance()
-    assert choose_threads("auto", SMALL - 1, performance) == 1
-    assert choose_threads("auto", SMALL, performance) == torch.get_num_threads() == 3
-    assert choose_threads(2, SMALL, performance) == performance.choices["threads"] == 2
-    assert said()[-1] == "performance: threads 2 (asked for)"
-
-
-def test_a_device_that_is_not_there_is_no_choice() -> None:
-    performance = Performance()
-    with pytest.raises(UserError, match="Devices here: cpu"):
-        choose_device("cuda:99", 1, performance)
-    assert not performance.choices
-
-
-def test_what_numpy_has_no_layers_for_is_left_to_torch(said: Any) -> None:
-    performance = Performance()
-    assert choose_kernels("auto", CPU, 1000, performance, known=False) == "torch"
-    assert said()[-1].endswith(
-        "torch (auto: the network is no chain of layers that NumPy's are written for)"
-    )
-    assert choose_kernels("auto", CPU, 1000, performance, known=True) == "numpy"
-
-
-@pytest.mark.parametrize(
-    ("overrides", "kernels"),
-    [
-        (["env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=Text"], "torch"),
-        (["env=rltrain.envs.sights:rltrain/Sight-v0", "env.kwargs.sees=MultiBinary"], "numpy"),
-        (["env=CartPole-v1", "network=mlp_norm"], "torch"),
-        (["env=CartPole-v1", "network=simba", "network.width=8"], "torch"),
-        (["env=CartPole-v1", "network.shared=true"], "torch"),
-        (["env=CartPole-v1", "network=mlp_relu"], "numpy"),
-    ],
-)
-def test_kernels_are_chosen_by_the_network(
-    compose: Any, overrides: list[str], kernels: str
-) -> None:
-    run = build_run(compose("algo=ppo", *overrides, "device=cpu", "tuned=none"))
-    performance = Performance()
-    build_algorithm(run, spaces_of(run), performance)
-    assert performance.choices["kernels"] == kernels

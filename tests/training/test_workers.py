@@ -21,7 +21,7 @@ from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, checkpoint, session
 from rltrain.training.arena import shares
-from rltrain.training.build import choose_sampler
+from rltrain.training.choices import choose_sampler
 from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
@@ -215,7 +215,7 @@ def test_chance_of_the_global_generators_is_resumed_in_each_worker(
 def test_auto_weighs_a_step_against_handing_it_over(
     compose: Any, slow_env: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rltrain.training.build.cores", lambda: 2)
+    monkeypatch.setattr("rltrain.training.choices.cores", lambda: 2)
     before = np.random.get_state()[2]
     auto = ("sampler=auto", "num_workers=auto")
     with caplog.at_level("INFO", "rltrain"):
@@ -229,7 +229,7 @@ def test_auto_weighs_a_step_against_handing_it_over(
     assert texts[1].startswith("performance: sampler inline (auto: they are stepped at once)")
     assert texts[2].startswith("performance: sampler inline (auto: 3 environments, ")
     assert texts[3] == "performance: sampler inline (auto: one environment)"
-    monkeypatch.setattr("rltrain.training.build.cores", lambda: 1)
+    monkeypatch.setattr("rltrain.training.choices.cores", lambda: 1)
     assert choose(compose(*slow(*auto))) == 0
 
 

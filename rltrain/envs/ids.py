@@ -29,6 +29,7 @@ PACKAGES = {
     "MiniGrid-": Package("minigrid", "minigrid"),
     "BabyAI-": Package("minigrid", "minigrid"),
 }
+_OWN = ("hidden", "probes", "sights", "teams")  # modules here that register ids
 _HIDDEN = ("phys2d/", "tabular/", "GymV2", "GymV3")
 
 
@@ -40,6 +41,9 @@ def registered(prefix: str = "") -> tuple[str, ...]:
     for start, package in PACKAGES.items():
         if start.startswith(prefix) or prefix.startswith(start):
             _import(package)
+    if "rltrain/".startswith(prefix) or prefix.startswith("rltrain/"):
+        for name in _OWN:
+            importlib.import_module(f"rltrain.envs.{name}")
     known = (i for i in gym.registry if i.startswith(prefix) and not i.startswith(_HIDDEN))
     return tuple(sorted(known))
 

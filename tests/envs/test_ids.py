@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,12 @@ def test_an_id_of_an_extra_that_is_there_is_answered_with_the_nearest() -> None:
     text = ids.unknown("ALE/Pnog-v5")
     assert "pip install" not in text
     assert "ALE/Pong-v5" in text
+
+
+@pytest.mark.parametrize("env_id", ["rltrain/EverySight-v0", "rltrain/CartPoleNoVelocity-v0"])
+def test_ids_of_rltrain_need_no_module(env_id: str) -> None:
+    code = f"from rltrain.envs import ids; assert ids.can_make({env_id!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_packages_that_are_missing_add_no_ids(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,12 +37,15 @@ class StateError(CheckpointError):
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
-    """The choices closest to `word`, best first, whatever their case; may be empty."""
+    """The choices closest to `word`, best first, whatever their case; may be empty.
+
+    Before them come those of which it is the beginning.
+    """
     originals: dict[str, str] = {}
     for choice in choices:
         originals.setdefault(choice.lower(), choice)
     close = difflib.get_close_matches(word.lower(), originals, n=count, cutoff=0.55)
-    return [originals[c] for c in close]
+    return [originals[c] for c in sorted(close, key=lambda c: not c.startswith(word.lower()))]
 
 
 def did_you_mean(word: str, choices: Iterable[str], prefix: str = "") -> str:

@@ -31,6 +31,10 @@ def test_nearest_puts_the_best_first() -> None:
     assert found == ["learning_rate", "learning_starts"]
 
 
+def test_nearest_puts_what_was_begun_before_what_is_like_it() -> None:
+    assert nearest("ppo/Cart", ["ppo/atari", "ppo/CartPole-v1"])[0] == "ppo/CartPole-v1"
+
+
 def test_nearest_ignores_case_and_returns_the_original() -> None:
     assert nearest("cartpole-V1", ["CartPole-v1", "Ant-v5"]) == ["CartPole-v1"]
 

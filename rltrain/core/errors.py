@@ -39,7 +39,7 @@ class StateError(CheckpointError):
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
     """The choices closest to `word`, best first, whatever their case; may be empty.
 
-    Before them come those of which it is the beginning.
+    Of those, what begins with the word comes before what is only like it.
     """
     originals: dict[str, str] = {}
     for choice in choices:

@@ -123,7 +123,8 @@ def _details(row: Row, rounds: list[Any], result: Any) -> list[str]:
         "",
         f"## {row.name}",
         "",
-        f"{result['date']}, {result['cores']} × {result['cpu']}, {len(rounds)} rounds,"
+        f"{result['date']}, {result['cores']} × {result['cpu']}, {len(rounds)} rounds"
+        f"{', each run behind a short one' if result.get('warmed') else ''},"
         f" rltrain {result['versions']['revision'] or result['versions']['rltrain']},"
         f" torch {result['versions']['torch']}, numpy {result['versions']['numpy']},"
         f" gymnasium {result['versions']['gymnasium']}.",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speed import light, report
-from benchmarks.speed.__main__ import PEERS, invoked
+from benchmarks.speed.__main__ import PEERS, SHORT, invoked, measure
 from benchmarks.speed.compare import (
     able,
     apart,
@@ -287,6 +287,28 @@ def test_workers_are_a_peers_second_try():
     plain = json.loads(peer_command(row("C3"), 0, report.Path("home"), "sb3")[-1])
     other = json.loads(peer_command(row("C3"), 0, report.Path("home"), "sb3+workers")[-1])
     assert (plain["workers"], other["workers"]) == (False, True)
+
+
+def test_each_run_stands_behind_a_short_one_of_the_same_side(monkeypatch, tmp_path):
+    seen = []
+
+    def attempt(row, number, side, homes, limit, scale):
+        seen.append((side, row.name, row.work["steps"], number))
+        return {"whole": 1.0}
+
+    monkeypatch.setattr("benchmarks.speed.__main__.attempt", attempt)
+    found = measure(row("C2"), ["sb3"], tmp_path, 2, 1.0, 1.0)
+    steps = {s: r.work["steps"] for s in (SHORT, 1.0) for r in rows(s) if r.name == "C2"}
+    assert steps[SHORT] < steps[1.0] / 10
+    sides = ("rltrain", "sb3", "light")
+    assert seen == [
+        (side, "C2", steps[scale], number)
+        for number in range(2)
+        for side in sides
+        for scale in (SHORT, 1.0)
+    ]
+    assert len(found["rounds"]) == 2
+    assert found["warmed"]
 
 
 def test_peers_have_the_rows_threads():

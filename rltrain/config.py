@@ -137,7 +137,9 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
             known = defaults(group, hydra_values.runtime.choices[group])
             here = values[group]
             own = {
-                k: v for k, v in here.items() if any(t.startswith(f"{group}.{k}") for t in typed)
+                k: v
+                for k, v in here.items()
+                if any(f"{t}.".startswith(f"{group}.{k}.") for t in typed)
             }
             another = here.get("name") != known.get("name")
             values[group] = {k: known[k] if another else here[k] for k in here if k in known} | own
@@ -219,7 +221,7 @@ def _job_name() -> str:
 _SWEEP, _SWEPT = "RLTRAIN_SWEEP", "RLTRAIN_SWEPT"
 OmegaConf.register_new_resolver("rltrain_sweep", lambda: os.environ[_SWEEP], replace=True)
 OmegaConf.register_new_resolver("rltrain_job", _job_name, replace=True)
-OmegaConf.register_new_resolver("rltrain_preset", lambda a, e: preset(a, e), replace=True)
+OmegaConf.register_new_resolver("rltrain_preset", preset, replace=True)
 
 
 def slug(words: list[str]) -> str:

@@ -32,7 +32,7 @@ class Row:
     `start` until the first update, `sweep` for several runs, `memory` for the peak in
     another row. `workers` are the peers that run a second time, with environments in
     processes of their own, and count by the better one. `threads` are torch's of a peer: one
-    is what each documents, all cores what is fastest with convolutions.
+    is what each documents, all cores what is faster with convolutions (TRIED.md).
     """
 
     name: str

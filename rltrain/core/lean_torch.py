@@ -73,6 +73,8 @@ def spare_dynamo(optimizer: type[torch.optim.Optimizer]) -> None:
     exclude them from compilation: they are marked as excluded beforehand. A step imports it
     to end a graph: without a compiler there is none.
     """
+    import torch
+
     for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
         method = getattr(optimizer, name)
         wrapped = getattr(method, "__wrapped__", None)
@@ -84,8 +86,6 @@ def spare_dynamo(optimizer: type[torch.optim.Optimizer]) -> None:
 
     @functools.wraps(step)
     def bare_step(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
-        import torch
-
         if "torch._dynamo" in sys.modules:
             return step(self, *args, **kwargs)
         with torch.set_grad_enabled(self.defaults["differentiable"]):

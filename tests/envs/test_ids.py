@@ -123,6 +123,14 @@ def test_ids_of_rltrain_need_no_module(env_id: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_an_emulator_does_not_greet() -> None:
+    pytest.importorskip("ale_py")
+    code = "from rltrain.envs import ids; ids.registered('ALE/Pong-v5'); import gymnasium as gym"
+    made = f"{code}; gym.make('ALE/Pong-v5', frameskip=1).close()"
+    done = subprocess.run([sys.executable, "-c", made], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+
+
 def test_packages_that_are_missing_add_no_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     without(monkeypatch, "ale_py")
     monkeypatch.delitem(sys.modules, "ale_py", raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rltrain.settings import registry
 from rltrain.settings.defaults import defaults
 from tests import datasets
 
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # a plug-in may import torch first
 
 _REPLAY = (
     "algo.learning_starts=20",

@@ -102,7 +102,7 @@ def why_not(make: Callable[[], Env], before: int = 41, after: int = 160) -> str 
 def _roll(env: Env, actions: list[Any]) -> list[Any]:
     rows: list[Any] = []
     for action in actions:
-        obs, reward, terminated, truncated, _ = env.step(action)
+        obs, reward, terminated, truncated, _ = env.step(copy.copy(action))  # it may change it
         row = [copy.deepcopy(obs), reward, terminated, truncated]
         if terminated or truncated:
             row.append(copy.deepcopy(env.reset()[0]))

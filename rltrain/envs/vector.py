@@ -214,7 +214,7 @@ class VectorEnv:
         shifted = actions if self._counts_from_0 else actions + self._first_action
         if isinstance(space, spaces.Discrete):
             return list(shifted)
-        return list(shifted.astype(space.dtype, copy=False))
+        return list(shifted.astype(space.dtype))  # a copy: environments may change their actions
 
     def _checked(self, obs: Any, i: int) -> Any:
         if (  # most are, and most often

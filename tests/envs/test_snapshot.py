@@ -76,6 +76,27 @@ def test_plain_state_can_be_saved(cls: type[gym.Env]) -> None:
     assert snapshot.why_not(cls) is None
 
 
+class Scribbler(Toy):
+    """Observes the sum of its actions, and sets each to 0 once it has been added."""
+
+    def __init__(self) -> None:
+        super().__init__(50)
+        self.action_space = spaces.MultiDiscrete([3, 3])
+        self.total = 0
+
+    def step(self, action: Any) -> Any:
+        self.total += int(action.sum())
+        action *= 0
+        return super().step(action)
+
+    def number(self) -> int:
+        return self.total
+
+
+def test_actions_that_an_environment_overwrites_do_not_reach_its_copy() -> None:
+    assert snapshot.why_not(Scribbler) is None
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_state_that_nobody_can_read_is_noticed(source: str) -> None:
     assert snapshot.why_not(lambda: HiddenToy(source)) == "a restored copy differs 1 steps later"

@@ -106,6 +106,47 @@ def test_a_step_does_not_change_the_actions_it_is_given() -> None:
     assert actions.tolist() == [[9.0, 9.0]]
 
 
+class Scribbler(Toy):
+    """Overwrites the action that it is given, and keeps a copy of what it was."""
+
+    def __init__(self, space: gym.Space) -> None:
+        super().__init__(9)
+        self.action_space = space
+
+    def step(self, action: Any) -> Any:
+        answer = super().step(np.copy(action))
+        if isinstance(action, np.ndarray):
+            action *= 0
+            action += 1
+        return answer
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3),
+        spaces.MultiDiscrete([3, 3]),
+        spaces.MultiDiscrete([3, 3], start=[1, 1]),
+        spaces.MultiBinary(2),
+        spaces.Box(-2, 2, (2,)),
+        spaces.Box(-2, 2, (2,), np.int64),
+    ],
+    ids=str,
+)
+def test_an_environment_that_overwrites_its_action_changes_only_its_copy(space: gym.Space) -> None:
+    toys = Scribbler(space), Scribbler(space)
+    envs = side_by_side(*toys)
+    envs.restart()
+    dtype = np.float32 if space.dtype == np.float32 else np.int64
+    actions = np.zeros((2, *(space.shape or ())), dtype)
+    kept = actions.copy()
+    for _ in range(2):
+        envs.step(actions)
+        np.testing.assert_array_equal(actions, kept)
+    for given in (*toys[0].actions, *toys[1].actions):
+        assert not (given - getattr(space, "start", 0)).any()
+
+
 def test_episodes_have_raw_return_and_length_over_many_resets() -> None:
     lengths = [2, 3, 5]
     envs = side_by_side(*(Toy(n) for n in lengths))

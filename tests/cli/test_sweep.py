@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rltrain.training.run import read_result
 from rltrain.training.tables import read_csv
 from tests.conftest import small
+from tests.processes import COUNT_SIGNALS, HANGS, signals_handled, wait_for
 
 ENV = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
 LONG = "total_timesteps=10_000_000"
@@ -44,13 +42,6 @@ def begin(*arguments: str) -> subprocess.Popen[str]:
 
 def job_folders(base: Path) -> list[Path]:
     return sorted(p for p in base.glob("outputs/sweeps/*/*") if p.is_dir())
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def wait_for_training(process: subprocess.Popen[str], base: Path, count: int = 2) -> None:
@@ -144,7 +135,7 @@ def test_a_signal_saves_every_running_job_and_starts_no_other(
         os.killpg(process.pid, number)  # as a terminal does, and a scheduler
     else:
         process.send_signal(number)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + number
     assert out.count("everything is saved") == 2
     assert "The same command goes on from there." in errors
@@ -160,7 +151,7 @@ def test_what_was_stopped_goes_on_to_the_same_end(in_tmp: Path) -> None:
     process = begin(*overrides)
     wait_for_training(process, in_tmp)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS)
     assert process.returncode == 143
     again = sweep(*overrides)
     assert again.returncode == 0, again.stderr
@@ -172,7 +163,9 @@ def test_what_was_stopped_goes_on_to_the_same_end(in_tmp: Path) -> None:
         assert rows(folder) == rows(other)
 
 
-HANGING = """
+HANGING = (
+    COUNT_SIGNALS
+    + """
 import time
 import gymnasium as gym, numpy as np
 class Hanging(gym.Env):
@@ -187,28 +180,32 @@ class Hanging(gym.Env):
     def step(self, action):
         Hanging.total += 1
         while Hanging.total > 600:
-            open("hangs", "a").close()
+            open(f"hangs-{os.getpid()}", "a").close()
             time.sleep(0.05)
         return np.zeros(1, np.float32), 0.0, False, Hanging.total % 9 == 0, {}
 gym.register("Hanging-v0", entry_point=Hanging)
 """
+)
 
 
 def hanging(in_tmp: Path) -> subprocess.Popen[str]:
     (in_tmp / "hanging.py").write_text(HANGING)
     overrides = [o for o in small("ppo", "eval.every=0") if not o.startswith("env=")]
     process = begin(*overrides, "env=hanging:Hanging-v0", LONG, "seed=0,1")
-    wait_for((in_tmp / "hangs").exists)
+    wait_for(lambda: len(list(in_tmp.glob("hangs-*"))) == 2)
     return process
 
 
 def test_the_third_signal_ends_jobs_that_hang(in_tmp: Path) -> None:
     process = hanging(in_tmp)
     owners = [owner(f) for f in job_folders(in_tmp)]
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.7)
-    process.communicate(timeout=30)
+    for count in (1, 2):
+        process.send_signal(signal.SIGINT)  # the sweep tells its jobs
+        for job in owners:
+            wait_for(lambda count=count, job=job: signals_handled(in_tmp, job) == count)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert not any(map(alive, owners))
 
@@ -218,8 +215,8 @@ def test_a_job_that_is_killed_is_noticed_and_the_others_run_on(in_tmp: Path) -> 
     wait_for_training(process, in_tmp)
     victim = job_folders(in_tmp)[0]
     os.kill(owner(victim), signal.SIGKILL)
-    wait_for((victim / "error.txt").exists, 5)
-    out, errors = process.communicate(timeout=120)
+    wait_for((victim / "error.txt").exists)
+    out, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     assert "perhaps out of memory" in (victim / "error.txt").read_text()
     assert read_result(victim)["state"] == "failed"
@@ -236,7 +233,7 @@ def test_jobs_save_and_end_when_the_sweep_is_killed(in_tmp: Path) -> None:
     wait_for_training(process, in_tmp)
     owners = [owner(f) for f in job_folders(in_tmp)]
     process.send_signal(signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, owners)), 10)
+    wait_for(lambda: not any(map(alive, owners)))
     process.communicate()
     assert [json.loads((f / "result.json").read_text())["state"] for f in job_folders(in_tmp)] == [
         "interrupted"
@@ -247,7 +244,7 @@ def test_jobs_that_hang_end_too_when_the_sweep_is_killed(in_tmp: Path) -> None:
     process = hanging(in_tmp)
     owners = [owner(f) for f in job_folders(in_tmp)]
     process.send_signal(signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, owners)), 20)
+    wait_for(lambda: not any(map(alive, owners)))
     process.communicate()
 
 

@@ -92,9 +92,9 @@ def test_a_parent_that_is_gone_already_is_noticed() -> None:
 
 def test_threads_of_this_process_are_counted() -> None:
     code = (
-        "import threading, time; from rltrain.core.processes import single_threaded\n"
+        "import threading; from rltrain.core.processes import single_threaded\n"
         "before = single_threaded()\n"
-        "threading.Thread(target=time.sleep, args=(1,)).start()\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         "print(before, single_threaded())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

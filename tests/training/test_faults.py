@@ -28,6 +28,7 @@ from rltrain.training.sampler import InlineSampler
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from tests.conftest import small
+from tests.processes import COUNT_SIGNALS, HANGS, signals_handled, wait_for
 from tests.training.test_resume import newest, same, stop_after
 
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -80,12 +81,9 @@ def test_a_signal_saves_and_ends_with_the_documented_code(in_tmp: Path, number: 
         text=True,
         env=ENV,
     )
-    deadline = time.monotonic() + 120
-    while not list(in_tmp.glob("outputs/*/checkpoints/step_*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: list(in_tmp.glob("outputs/*/checkpoints/step_*")))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 128 + number
     (folder,) = [p for p in in_tmp.glob("outputs/*") if p.is_dir()]
     assert f"resume={folder.relative_to(in_tmp)}" in errors
@@ -274,12 +272,14 @@ def test_a_reader_that_goes_away_does_not_end_the_run(in_tmp: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV)
     assert process.stdout is not None
     process.stdout.close()
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANGS)
     assert json.loads((in_tmp / "outputs/a/result.json").read_text())["state"] == "finished"
 
 
-HANGING_ENV = NAN_ENV.replace("bad = ", "bad = 0 if self.steps < 9 else time.sleep(999); ").replace(
-    "import gymnasium as gym, numpy as np", "import time, gymnasium as gym, numpy as np"
+HANGING_ENV = NAN_ENV.replace("bad = ", "bad = 0 if self.steps < 9 else hang(); ").replace(
+    "import gymnasium as gym, numpy as np",
+    "import time, gymnasium as gym, numpy as np\ndef hang():\n"
+    "    open('hangs', 'a').close()\n    time.sleep(999)",
 )
 
 
@@ -289,17 +289,16 @@ def test_a_third_signal_ends_a_step_that_hangs(in_tmp: Path) -> None:
     overrides = [o for o in small("ppo", "run_name=a") if not o.startswith("env=")]
     overrides += ["env=hanging_env:Hanging-v0"]
     code = "from rltrain.envs import snapshot\nsnapshot.why_not = lambda make: 'it hangs'\n"
-    code += "from rltrain.cli import main\nmain()\n"
+    code += COUNT_SIGNALS + "from rltrain.cli import main\nmain()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *overrides], stderr=subprocess.PIPE, text=True, env=ENV
     )
-    deadline = time.monotonic() + 60
-    while not (in_tmp / "outputs/a/result.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    for _ in range(3):
-        time.sleep(0.5)
+    wait_for((in_tmp / "hangs").exists)
+    for count in (1, 2):
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+        wait_for(lambda count=count: signals_handled(in_tmp, process.pid) == count)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert "once more to give up" in errors

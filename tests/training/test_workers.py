@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -21,12 +21,13 @@ from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, checkpoint, session
 from rltrain.training.arena import shares
-from rltrain.training.choices import choose_sampler
+from rltrain.training.choices import WORTH_WORKERS, choose_sampler, time_step
 from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.workers import ProcessSampler
 from tests.conftest import REMEMBERING, STEPPING, small
+from tests.processes import HANGS, wait_for
 from tests.training.test_faults import ENV, NAN_ENV
 from tests.training.test_resume import OPAQUE, newest, rows_without_time
 
@@ -216,21 +217,47 @@ def test_auto_weighs_a_step_against_handing_it_over(
     compose: Any, slow_env: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rltrain.training.choices.cores", lambda: 2)
-    before = np.random.get_state()[2]
+    # Three environments on two workers save one step of three.
+    measured = {"Slow-v0": WORTH_WORKERS * 1.01, "Pendulum-v1": WORTH_WORKERS * 0.99}
+    monkeypatch.setattr(
+        "rltrain.training.choices.time_step",
+        lambda env: (measured[env.unwrapped.spec.id], False),  # CartPole-v1 is not measured
+    )
     auto = ("sampler=auto", "num_workers=auto")
     with caplog.at_level("INFO", "rltrain"):
         assert choose(compose(*slow(*auto))) == 2
         assert choose(compose(*overrides("ppo", *auto))) == 0
         assert choose(compose(*overrides("ppo", *auto, "env=Pendulum-v1"))) == 0
         assert choose(compose(*overrides("ppo", *auto, "env.num_envs=1"))) == 0
-    assert np.random.get_state()[2] == before
     texts = [r.message for r in caplog.records if r.message.startswith("performance: sampler")]
-    assert "2 processes (auto: 3 environments, 10," in texts[0]
-    assert texts[1].startswith("performance: sampler inline (auto: they are stepped at once)")
-    assert texts[2].startswith("performance: sampler inline (auto: 3 environments, ")
-    assert texts[3] == "performance: sampler inline (auto: one environment)"
+    µs = {name: f"{seconds * 1e6:,.0f} µs" for name, seconds in measured.items()}
+    assert texts == [
+        f"performance: sampler 2 processes (auto: 3 environments, {µs['Slow-v0']} a step)",
+        "performance: sampler inline (auto: they are stepped at once)",
+        f"performance: sampler inline (auto: 3 environments, {µs['Pendulum-v1']} a step)",
+        "performance: sampler inline (auto: one environment)",
+    ]
     monkeypatch.setattr("rltrain.training.choices.cores", lambda: 1)
     assert choose(compose(*slow(*auto))) == 0
+
+
+def test_a_step_is_timed_by_the_median_and_leaves_the_global_generators(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env, now = gym.make("Pendulum-v1"), [0.0]
+    durations = iter([0.04, 0.01, 0.03, 0.02, 0.09])
+
+    def step(action: Any) -> Any:
+        now[0] += next(durations)
+        np.random.random()
+        return np.zeros(3, np.float32), 0.0, False, False, {}
+
+    monkeypatch.setattr(env, "step", step)
+    monkeypatch.setattr("rltrain.training.choices.time.perf_counter", lambda: now[0])
+    before = np.random.get_state()[2]
+    seconds, draws = time_step(env)  # until a tenth of a second has passed
+    assert (round(seconds, 9), draws) == (0.025, True)
+    assert np.random.get_state()[2] == before
 
 
 def test_more_workers_than_environments(compose: Any) -> None:
@@ -279,14 +306,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], Any], seconds: float) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
-
-
 @pytest.fixture
 def process(slow_env: Path) -> Any:
     """A long run of two workers, in mid-rollout."""
@@ -295,7 +314,7 @@ def process(slow_env: Path) -> Any:
         [*command, "checkpoint.every=48"], stderr=subprocess.PIPE, text=True, env=ENV
     )
     rows = slow_env / "outputs/a/progress.csv"
-    until(lambda: rows.exists() and len(read_csv(rows)) > 2, 120)
+    wait_for(lambda: rows.exists() and len(read_csv(rows)) > 2)
     yield process
     process.kill()
     process.communicate()
@@ -306,7 +325,7 @@ def test_a_dead_worker_is_noticed_and_the_run_resumes(process: Any, slow_env: Pa
     workers = children(process.pid)
     assert len(workers) == 2
     os.kill(workers[1], signal.SIGKILL)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     assert "worker process" in errors
     assert "was killed by SIGKILL, perhaps for want of memory" in errors
@@ -321,7 +340,7 @@ def test_no_worker_outlives_its_parent(process: Any) -> None:
     workers = children(process.pid)
     assert len(workers) == 2
     process.kill()
-    until(lambda: not any(map(alive, workers)), 10)
+    wait_for(lambda: not any(map(alive, workers)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -329,7 +348,7 @@ def test_ctrl_c_to_the_whole_group_saves_and_ends_everything(process: Any, slow_
     workers = children(process.pid)
     for pid in (*workers, process.pid):
         os.kill(pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == 130
     assert "everything is saved" in errors
     assert not any(map(alive, workers))

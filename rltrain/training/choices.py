@@ -76,9 +76,10 @@ def choose_kernels(
         performance.chose("kernels", "torch", f"{wanted}: {torch_only}")
         return "torch"
     if wanted == "auto":
-        small = device.type == "cpu" and 0 < parameters < SMALL
-        why = f"{_size(parameters)} on {device.type}"
-        if small and not known:
+        small = device.type == "cpu" and parameters < SMALL
+        what = _size(parameters) if parameters else "a linear network" if known else "a table"
+        why = f"{what} on {device.type}"
+        if small and parameters and not known:
             why = "the network is no chain of layers that NumPy's are written for"
         use = "numpy" if small and known else "torch"
         performance.chose("kernels", use, f"auto: {why}")
@@ -195,4 +196,4 @@ def _globals() -> tuple[Any, ...]:
 
 
 def _size(parameters: int) -> str:
-    return f"a network of {parameters:,} parameters" if parameters else "a table"
+    return f"a network of {parameters:,} parameters" if parameters else "no hidden layers"

@@ -82,7 +82,10 @@ def samples_left(run: RunSettings, done: int) -> float:
 
 
 def bodies_of(run: RunSettings, algorithm: Any) -> list[nn.Module]:
-    """The bodies of an algorithm's networks, those of target networks among them."""
+    """Return the bodies of an algorithm's networks, target networks included.
+
+    A body without parameters (`network.hidden_sizes=[]`) is left out: there is nothing to compile.
+    """
     entry = registry.entry("network", run.network.name)
     if not entry.target:
         return []
@@ -92,14 +95,15 @@ def bodies_of(run: RunSettings, algorithm: Any) -> list[nn.Module]:
     for network in (v for v in values if isinstance(v, nn.Module)):
         own = [m for m in network.modules() if isinstance(m, kinds)]
         inside = {id(part) for m in own for part in m.modules() if part is not m}
-        found |= {id(m): m for m in own if id(m) not in inside}
+        outer = [m for m in own if id(m) not in inside]
+        found |= {id(m): m for m in outer if any(True for _ in m.parameters())}
     return list(found.values())
 
 
 def _obstacle(run: RunSettings, bodies: list[nn.Module]) -> str:
     """What keeps networks from being compiled; empty where nothing does."""
     if not bodies:
-        return "there is no network"
+        return "there is no network with hidden layers"
     if registry.entry("network", run.network.name).recurrent:
         return "sequences of recurrent networks have ever other lengths"
     if run.exploration.name == "noisy":

@@ -14,8 +14,8 @@ from rltrain.settings.run import build_run
 from rltrain.training import compiling, session
 from rltrain.training.compiling import bodies_of, pays, samples_left
 from rltrain.training.performance import Performance
-from tests.algos.test_base import build
-from tests.conftest import small
+from tests.algos.test_base import LEARNING, build
+from tests.conftest import REMEMBERING, small
 
 
 @pytest.mark.parametrize(
@@ -49,10 +49,27 @@ def test_bodies_are_those_of_all_networks(compose: Any) -> None:
     assert {body.out_features for body in found} == {16}
 
 
+LINEAR = [*LEARNING, *(a for a in REMEMBERING if not a.endswith("transformer"))]
+
+
+@pytest.mark.parametrize("algo", LINEAR)
+def test_networks_without_hidden_layers_train(compose: Any, in_tmp: Path, algo: str) -> None:
+    overrides = ["network.hidden_sizes=[]", "eval.every=0", "total_timesteps=96"]
+    folder = session.start(compose(*small(algo, *overrides))).folder
+    assert "performance: compile off (auto: " in (folder / "run.log").read_text()
+
+
+def test_encoders_without_parameters_train(compose: Any, in_tmp: Path) -> None:
+    sight = ["env=rltrain.envs.sights:rltrain/Sight-v0", "network.pictures=flat"]
+    overrides = ["network.hidden_sizes=[]", "eval.every=0", "total_timesteps=96"]
+    session.start(compose(*small("ppo", *sight, *overrides)))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["algo=ppo", "network=gru"], "lengths"),
+        (["algo=ppo", "network.hidden_sizes=[]"], "no network with hidden layers"),
         (["algo=dqn", "exploration=noisy"], "noisy layers"),
         (["algo=ppo", "augment=noise"], "augmentations"),
     ],

@@ -19,7 +19,7 @@ from torch import nn
 
 from rltrain.core.errors import TrainingError
 from rltrain.fast.mlp import BufferedMLP, Floats, flatten, linear_layers
-from rltrain.fast.optimizers import FlatAdam
+from rltrain.fast.optimizers import flat_optimizer
 from rltrain.fast.pair import Pair
 from rltrain.functional.td import one_step_target
 from rltrain.networks.critics import Critics
@@ -46,12 +46,12 @@ class NumpyCritics:
         self, critics: Critics, targets: Critics, optimizer: torch.optim.Optimizer, tau: float
     ) -> None:
         self.flat, self.flat_targets = flatten(critics), flatten(targets)
-        self.adam = FlatAdam(optimizer, self.flat)
+        self.optimizer = flat_optimizer(optimizer, self.flat)
         self.online = [BufferedMLP(layers_of(m), self.flat) for m in critics.members]
         self.targets = [BufferedMLP(layers_of(m), self.flat_targets) for m in targets.members]
         self.tau = tau
         self.parts = halves(len(self.flat.values))  # one critic's parameters after the other's
-        self._move = [self.adam.fuse(part) for part in self.parts]
+        self._move = [self.optimizer.fuse(part) for part in self.parts]
         arrays = (self.flat_targets.values, self.flat.values)
         self._tensors = [[torch.from_numpy(a[part]) for a in arrays] for part in self.parts]
 
@@ -65,7 +65,7 @@ class NumpyCritics:
     def step(self, k: int, gradient: Floats) -> None:
         """A step of the optimiser, given the gradient of the last Q_k `[N]`."""
         self.online[k].backward(gradient[:, None])
-        self.adam.check(self.parts[k], "train/critic_loss")
+        self.optimizer.check(self.parts[k], "train/critic_loss")
         self._move[k]()
 
     def follow(self, k: int) -> None:
@@ -84,7 +84,7 @@ class NumpyActor:
 
     def __init__(self, actor: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self.flat = flatten(actor)
-        self.adam = FlatAdam(optimizer, self.flat)
+        self.optimizer = flat_optimizer(optimizer, self.flat)
         self._other: Floats = np.zeros_like(self.flat.gradients)
         layers = layers_of(actor)
         self.learning = [
@@ -93,7 +93,7 @@ class NumpyActor:
         ]
         self.acting = [BufferedMLP(layers, self.flat) for _ in range(2)]
         self.parts = halves(len(self.flat.values))
-        self._move = [self.adam.fuse(part) for part in self.parts]
+        self._move = [self.optimizer.fuse(part) for part in self.parts]
 
     def add(self, k: int) -> None:
         """Sums the gradients of both halves, for a half of the parameters."""
@@ -130,8 +130,8 @@ class NumpySACLearner:
         self._size = 0
 
     def begin(self) -> None:
-        self.actor.adam.bind()
-        self.critics.adam.bind()
+        self.actor.optimizer.bind()
+        self.critics.optimizer.bind()
 
     def step(
         self,
@@ -177,7 +177,7 @@ class NumpySACLearner:
         errors = [value - target for value in values]
         critic_loss = 0.5 * sum(float(e.dot(e)) for e in errors) / n
         check(critic_loss, "train/critic_loss")
-        critics.adam.count += 1
+        critics.optimizer.count += 1
 
         def learn(k: int) -> None:
             critics.step(k, errors[k] / n)
@@ -205,8 +205,8 @@ class NumpySACLearner:
 
         self.both(improve)
         self.both(actor.add)
-        actor.adam.check(slice(None), "train/actor_loss")
-        actor.adam.count += 1
+        actor.optimizer.check(slice(None), "train/actor_loss")
+        actor.optimizer.count += 1
         self.both(actor.move)
         excess = entropy - self.target_entropy
         if self.ent_coef_optimizer is None:

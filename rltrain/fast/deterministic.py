@@ -45,8 +45,8 @@ class NumpyTD3Learner:
         self.both = Pair(threads)
 
     def begin(self) -> None:
-        self.actor.adam.bind()
-        self.critics.adam.bind()
+        self.actor.optimizer.bind()
+        self.critics.optimizer.bind()
 
     def evaluate(
         self,
@@ -84,7 +84,7 @@ class NumpyTD3Learner:
         loss = 0.5 * sum(float(e.dot(e)) for e in errors) / n
         check(loss, "train/critic_loss")
         mean = float(np.add.reduce(values[0])) / n
-        critics.adam.count += 1
+        critics.optimizer.count += 1
         self.both(lambda k: critics.step(k, errors[k] / n))
         return loss, mean
 
@@ -108,8 +108,8 @@ class NumpyTD3Learner:
         check(loss, "train/actor_loss")
         self.both(lambda k: actor.learning[k].backward(gradients[k]))
         self.both(actor.add)
-        actor.adam.check(slice(None), "train/actor_loss")
-        actor.adam.count += 1
+        actor.optimizer.check(slice(None), "train/actor_loss")
+        actor.optimizer.count += 1
 
         def move(k: int) -> None:
             actor.move(k)

@@ -32,7 +32,8 @@ class FlatOptimizer(ABC):
         self.flat = flat
         self.count = 0
         self._moments: list[Floats] = [np.zeros_like(flat.values) for _ in self.moments]
-        self._scratch: Floats = np.empty_like(flat.values)
+        scratch: Floats = np.empty_like(flat.values)
+        self._arrays = (flat.values, flat.gradients, *self._moments, scratch)
         optimizer.register_state_dict_pre_hook(self._publish)
         self._views = [
             [torch.from_numpy(moment[part]).view_as(p) for moment in self._moments]
@@ -83,11 +84,22 @@ class FlatOptimizer(ABC):
         if norm + 1e-6 > max_norm:
             gradient *= max_norm / (norm + 1e-6)
         self.count += 1
-        self._step(self.optimizer.param_groups[0])
+        self._step(self.optimizer.param_groups[0], *self._arrays)
+
+    def fuse(self, part: slice) -> Callable[[], None]:
+        """Return a function that moves a part of the parameters; parts may move side by side.
+
+        `count` is then that of this step already.
+        """
+        arrays = tuple(array[part] for array in self._arrays)
+        return lambda: self._step(self.optimizer.param_groups[0], *arrays)
 
     @abstractmethod
-    def _step(self, group: dict[str, Any]) -> None:
-        """Moves the flat values by the flat gradients, as the options in `group` say."""
+    def _step(self, group: dict[str, Any], *arrays: Floats) -> None:
+        """Move values by gradients, as the options in `group` say.
+
+        `arrays` are the values, the gradients, each of the moments, and one to compute in.
+        """
 
 
 class FlatAdam(FlatOptimizer):
@@ -95,10 +107,9 @@ class FlatAdam(FlatOptimizer):
 
     moments = ("exp_avg", "exp_avg_sq")
 
-    def _step(self, group: dict[str, Any]) -> None:
+    def _step(self, group: dict[str, Any], *arrays: Floats) -> None:
+        values, gradient, first, second, scratch = arrays
         beta1, beta2 = group["betas"]
-        first, second = self._moments
-        gradient, scratch = self.flat.gradients, self._scratch
         np.multiply(gradient, 1 - beta1, out=scratch)
         first *= beta1
         first += scratch
@@ -112,14 +123,11 @@ class FlatAdam(FlatOptimizer):
         scratch += group["eps"] * root
         np.divide(first, scratch, out=scratch)
         scratch *= group["lr"] * root / (1 - beta1**self.count)
-        self.flat.values -= scratch
+        values -= scratch
 
     def fuse(self, part: slice) -> Callable[[], None]:
-        """What moves a part of many parameters, by torch's own kernel: a third of the time.
-
-        `count` is then that of this step already.
-        """
-        arrays = (self.flat.values, self.flat.gradients, *self._moments)
+        """Return one that uses torch's own kernel, which takes a third of the time."""
+        arrays = self._arrays[:-1]
         values, gradients, first, second = ([torch.from_numpy(a[part])] for a in arrays)
         count = torch.tensor(0.0)
 
@@ -151,9 +159,8 @@ class FlatRMSprop(FlatOptimizer):
 
     moments = ("square_avg",)
 
-    def _step(self, group: dict[str, Any]) -> None:
-        (square,) = self._moments
-        gradient, scratch = self.flat.gradients, self._scratch
+    def _step(self, group: dict[str, Any], *arrays: Floats) -> None:
+        values, gradient, square, scratch = arrays
         np.multiply(gradient, gradient, out=scratch)
         scratch *= 1 - group["alpha"]
         square *= group["alpha"]
@@ -162,7 +169,7 @@ class FlatRMSprop(FlatOptimizer):
         scratch += group["eps"]
         np.divide(gradient, scratch, out=scratch)
         scratch *= group["lr"]
-        self.flat.values -= scratch
+        values -= scratch
 
 
 _KNOWN: dict[type, type[FlatOptimizer]] = {

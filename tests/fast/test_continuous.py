@@ -19,7 +19,7 @@ from rltrain.functional.distributions import squashed_gaussian
 from rltrain.networks.critics import Critics
 from rltrain.networks.mlp import with_head
 from rltrain.settings.run import build_run
-from tests.fast.test_parity import adam, body, close, rows, same_state
+from tests.fast.test_parity import adam, body, close, rmsprop, rows, same_state
 
 N, D, A = 17, 5, 3
 
@@ -42,16 +42,22 @@ def batch(step: int, size: int = N) -> tuple[np.ndarray, ...]:
 class Parts:
     """Networks and optimisers, of which every copy begins the same."""
 
-    def __init__(self, activation: str, outputs: int) -> None:
+    def __init__(
+        self,
+        activation: str,
+        outputs: int,
+        optimizer: Any = adam,
+        sizes: tuple[int, ...] = (16, 8),
+    ) -> None:
         torch.manual_seed(0)
-        self.actor = with_head(body(activation)(D), outputs, None)
+        self.actor = with_head(body(activation, sizes)(D), outputs, None)
         with torch.no_grad():  # so that log σ is beyond its upper bound at times
             self.actor[-1].weight.mul_(8)
         self.target_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.critics = Critics(body(activation), D + A, 1, count=2)
-        self.targets = Critics(body(activation), D + A, 1, count=2).requires_grad_(False)
+        self.critics = Critics(body(activation, sizes), D + A, 1, count=2)
+        self.targets = Critics(body(activation, sizes), D + A, 1, count=2).requires_grad_(False)
         self.log_ent_coef = torch.tensor(-1.0, requires_grad=True)
-        self.optimizers = [adam(self.actor), adam(self.critics)]
+        self.optimizers = [optimizer(self.actor), optimizer(self.critics)]
         self.temperature = torch.optim.Adam([self.log_ent_coef], lr=1e-2)
 
     def sac(self, kind: type, s: Any, threads: int = 1, learned: bool = True) -> Any:
@@ -86,9 +92,13 @@ def compare(one: Parts, other: Parts) -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("learned", [True, False])
-def test_sac_steps(compose: Any, activation: str, learned: bool) -> None:
+@pytest.mark.parametrize("optimizer", [adam, rmsprop])
+@pytest.mark.parametrize("sizes", [(16, 8), ()])
+def test_sac_steps(
+    compose: Any, activation: str, learned: bool, optimizer: Any, sizes: tuple[int, ...]
+) -> None:
     s = settings(compose, "algo=sac", "algo.tau=0.3")
-    one, other = Parts(activation, 2 * A), Parts(activation, 2 * A)
+    one, other = (Parts(activation, 2 * A, optimizer, sizes) for _ in range(2))
     learners = (
         one.sac(SACLearner, s, learned=learned),
         other.sac(NumpySACLearner, s, learned=learned),
@@ -106,9 +116,11 @@ def test_sac_steps(compose: Any, activation: str, learned: bool) -> None:
     compare(one, other)
 
 
-def test_td3_steps(compose: Any) -> None:
+@pytest.mark.parametrize("optimizer", [adam, rmsprop])
+@pytest.mark.parametrize("sizes", [(16, 8), ()])
+def test_td3_steps(compose: Any, optimizer: Any, sizes: tuple[int, ...]) -> None:
     s = settings(compose, "algo=td3", "algo.tau=0.3", "algo.target_noise=0.6")
-    one, other = Parts("relu", A), Parts("relu", A)
+    one, other = (Parts("relu", A, optimizer, sizes) for _ in range(2))
     learners = one.td3(TD3Learner, s), other.td3(NumpyTD3Learner, s)
     for step in range(6):
         obs, *rest = (*batch(step), rows(N, A, seed=step + 200))

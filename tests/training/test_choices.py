@@ -31,9 +31,7 @@ def threads() -> Any:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "kernels"), [(SMALL - 1, "numpy"), (SMALL, "torch")]
-)
+@pytest.mark.parametrize(("parameters", "kernels"), [(SMALL - 1, "numpy"), (SMALL, "torch")])
 def test_kernels_follow_the_size(said: Any, parameters: int, kernels: str) -> None:
     performance = Performance()
     assert choose_kernels("auto", CPU, parameters, performance) == kernels
@@ -46,7 +44,10 @@ def test_a_linear_network_has_kernels_and_a_table_has_none(said: Any) -> None:
     performance = Performance()
     assert choose_kernels("auto", CPU, 0, performance, known=True) == "numpy"
     assert choose_kernels("auto", CPU, 0, performance, known=False) == "torch"
-    assert [m.partition("auto: ")[2] for m in said()] == ["a linear network on cpu)", "a table on cpu)"]
+    assert [m.partition("auto: ")[2] for m in said()] == [
+        "a linear network on cpu)",
+        "a table on cpu)",
+    ]
 
 
 def test_kernels_that_the_device_has_not() -> None:

@@ -36,6 +36,7 @@ from rltrain.core.paths import config_dir
 from rltrain.envs import ids
 from rltrain.settings import registry
 from rltrain.settings.defaults import choices, defaults, family_of
+from rltrain.settings.run import CHOICES
 from rltrain.settings.schema import keys_of
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 
@@ -143,7 +144,8 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
             }
             another = here.get("name") != known.get("name")
             values[group] = {k: known[k] if another else here[k] for k in here if k in known} | own
-    return values | {"tuned": _preset(hydra_values)}
+    names = {group: str(hydra_values.runtime.choices[group]) for group in CHOICES}
+    return values | {"tuned": _preset(hydra_values), "choices": names}
 
 
 def _preset(hydra_values: Any) -> str | None:

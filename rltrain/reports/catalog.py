@@ -126,7 +126,7 @@ def key_rows(group: str, name: str, cls: type) -> list[tuple[str, str, str, str,
             k.doc,
         )
         for k in keys_of(cls)
-        if k.path != "name" and not (group == "run" and k.path in registry.GROUPS)
+        if k.path != "name" and not (group == "run" and k.path in (*registry.GROUPS, "choices"))
     ]
 
 

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rltrain.core.errors import OK, UserError
+from rltrain.core.errors import OK, UserError, did_you_mean
+from rltrain.reports.labels import Group, group_runs, read_facts, typed_keys
 from rltrain.training import run as folders
 from rltrain.training.tables import STEP, read_csv
 
+logger = logging.getLogger("rltrain")
+
 Curve = tuple[list[float], list[float]]
 COLUMN = "rollout/ep_rew_mean"
+FILES = ("progress.csv", "evaluations.csv")
+_NAMES = {
+    COLUMN: "return of the last 100 episodes",
+    "eval/mean_reward": "mean return of an evaluation",
+}
+_INSIDE = 4  # labels that leave room for curves
+_STYLES = ("-", "--", ":", "-.")  # for lines past the last of ten colours
 
 
 def plot(targets: list[str], options: dict[str, Any]) -> int:
-    """Draws `column` over steps, a line for each algorithm and environment, seeds as a band.
+    """Draw a column over steps, one line for runs that differ by the seed alone.
 
-    `targets` are run folders, sweep folders or `latest`; `options` may hold `out` (a file
-    name) and `column` (of progress.csv).
+    A line is the mean of its runs, its band goes from the lowest to the highest. `targets` are
+    run folders, folders of runs such as a sweep's, or `latest`; `options` may hold `out` (a file
+    name) and `column` (of progress.csv or evaluations.csv).
 
     Raises:
         UserError: matplotlib or a run is missing, or no run has the column.
@@ -30,28 +42,13 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     except ImportError as error:
         raise UserError('A plot needs matplotlib: pip install "rltrain[plot]"') from error
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
 
     column = str(options.get("column", COLUMN))
     out = Path(str(options.get("out", "curves.png")))
-    groups: dict[str, list[Curve]] = defaultdict(list)
-    for folder in _runs(targets):
-        config = folders.read_config(folder)
-        curve = _curve(folder / "progress.csv", column)
-        if curve is not None:
-            groups[f"{config['algo']['name']} on {config['env']['id']}"].append(curve)
-    if not groups:
-        raise UserError(f"column={column}: none of these runs has it in progress.csv.")
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for label, curves in sorted(groups.items()):
-        steps, low, middle, high = band(curves)
-        plural = f", {len(curves)} seeds" if len(curves) > 1 else ""
-        (line,) = axes.plot(steps, middle, label=label + plural)
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("return of the last 100 episodes" if column == COLUMN else column)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    runs, curves = _with_column(find_runs(targets), column)
+    typed = set().union(*map(typed_keys, runs))
+    found = group_runs([read_facts(folder) for folder in runs], typed)
+    figure = _draw(found.groups, runs, curves, column, found.title)
     try:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
@@ -60,8 +57,25 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     return OK
 
 
-def band(curves: list[Curve]) -> tuple[Any, Any, Any, Any]:
-    """Steps, and the lowest, mean and highest value there, over the span that all curves share."""
+def find_runs(targets: list[str]) -> list[Path]:
+    """Return the run folders that `targets` name, each once.
+
+    A folder stands for the runs in it, or, where it has none, for those a level below.
+
+    Raises:
+        UserError: a target is neither a run nor a folder of runs.
+    """
+    found: dict[Path, Path] = {}
+    for target in targets or ["latest"]:
+        here = [Path(target)] if (Path(target) / folders.CONFIG).is_file() else []
+        for depth in ("*/", "*/*/"):
+            here = here or sorted(p.parent for p in Path(target).glob(depth + folders.CONFIG))
+        found |= {folder.resolve(): folder for folder in here or [folders.find(target)[0]]}
+    return list(found.values())
+
+
+def band(curves: Sequence[Curve]) -> tuple[Any, Any, Any, Any]:
+    """Return steps, and the lowest, mean and highest value there, of the span that all share."""
     start = max(steps[0] for steps, _ in curves)
     end = min(steps[-1] for steps, _ in curves)
     grid = np.linspace(start, end, 200)
@@ -69,16 +83,69 @@ def band(curves: list[Curve]) -> tuple[Any, Any, Any, Any]:
     return grid, values.min(0), values.mean(0), values.max(0)
 
 
-def _runs(targets: list[str]) -> list[Path]:
-    found: list[Path] = []
-    for target in targets or ["latest"]:
-        jobs = sorted(p.parent for p in Path(target).glob(f"*/{folders.CONFIG}"))
-        found += jobs or [folders.find(target)[0]]
-    return found
+def _with_column(runs: list[Path], column: str) -> tuple[list[Path], list[Curve]]:
+    """Return the runs that have a column, and their curves; the others are named in the log."""
+    curves: list[Curve] = []
+    drawn: list[Path] = []
+    known: set[str] = set()
+    for folder in runs:
+        tables = [read_csv(folder / name) for name in FILES if (folder / name).is_file()]
+        known.update(name for rows in tables for row in rows[-1:] for name in row)
+        found = next((rows for rows in tables if any(r.get(column) for r in rows)), [])
+        rows = [r for r in found if r.get(column)]
+        if rows:
+            drawn.append(folder)
+            curves.append(([float(r[STEP]) for r in rows], [float(r[column]) for r in rows]))
+        else:
+            logger.warning("%s has no values of %s and is left out", folder, column)
+    if not drawn:
+        raise UserError(
+            f"column={column}: no run has values of it in {' or '.join(FILES)}."
+            f"{did_you_mean(column, known)}"
+        )
+    return drawn, curves
 
 
-def _curve(path: Path, column: str) -> Curve | None:
-    rows = [r for r in read_csv(path) if r.get(column)] if path.exists() else []
-    if not rows:
-        return None
-    return [float(r[STEP]) for r in rows], [float(r[column]) for r in rows]
+def _draw(
+    groups: tuple[Group, ...], runs: list[Path], curves: list[Curve], column: str, title: str
+) -> Any:
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for i, group in enumerate(groups):
+        own = _overlapping(group, runs, curves)
+        steps, low, middle, high = band(own)
+        label = ", ".join(filter(None, [group.label, _count(group, runs)]))
+        (line,) = axes.plot(steps, middle, label=label, linestyle=_STYLES[i // 10 % len(_STYLES)])
+        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set_title(title, fontsize="medium")
+    axes.set_xlabel("environment steps")
+    axes.set_ylabel(_NAMES.get(column, column))
+    axes.grid(alpha=0.3)
+    if len(groups) > _INSIDE:
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+        figure.set_figwidth(10)
+    elif axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
+    return figure
+
+
+def _overlapping(group: Group, runs: list[Path], curves: list[Curve]) -> list[Curve]:
+    """Return the curves of a group, less those that end before another begins."""
+    start = max(curves[i][0][0] for i in group.runs)
+    kept = [i for i in group.runs if curves[i][0][-1] >= start]
+    end = min(curves[i][0][-1] for i in kept)
+    longest = max(curves[i][0][-1] for i in kept)
+    for i in group.runs:
+        if i not in kept:
+            logger.warning("%s ends at step %.0f and is left out", runs[i], curves[i][0][-1])
+        elif curves[i][0][-1] == end and end < 0.9 * longest:
+            logger.warning("%s ends at step %.0f, and its line there", runs[i], end)
+    return [curves[i] for i in kept]
+
+
+def _count(group: Group, runs: list[Path]) -> str:
+    if len(group.runs) == 1:
+        return ""
+    seeds = {folders.read_config(runs[i]).get("seed") for i in group.runs}
+    return f"{len(group.runs)} {'seeds' if len(seeds) == len(group.runs) else 'runs'}"

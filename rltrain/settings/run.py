@@ -113,7 +113,13 @@ class RunSettings:
     run_name: str | None = key("Name of the run folder; null makes one up.")
     plugins: tuple[str, ...] = key("Modules that register algorithms, networks, optimisers.")
     tuned: str | None = key("Where the tuned values that were applied come from.")
+    choices: dict[str, str] = key(
+        "Name of the YAML that each group's values come from; set by rltrain."
+    )
 
+
+# The groups whose choices a run remembers, the most telling first.
+CHOICES = ("algo", "env", *(group for group in registry.GROUPS if group != "algo"))
 
 PARTS: dict[str, type] = {
     "env": EnvSettings,

@@ -83,7 +83,8 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
 
 
 def _title(settings: RunSettings) -> str:
-    return f"{settings.algo.name} on {settings.env.id}, seed {settings.seed}"
+    algo = settings.choices.get("algo", settings.algo.name)
+    return f"{algo} on {settings.env.id}, seed {settings.seed}"
 
 
 def _algorithm_and_sampler(

@@ -24,7 +24,7 @@ RESUMABLE = (
     "checkpoint",
     "eval",
 )
-_NEUTRAL = (*RESUMABLE, "output_dir", "run_name", "tuned")
+NEUTRAL = (*RESUMABLE, "output_dir", "run_name", "tuned", "choices")
 
 
 def check_changes(saved: Values, changes: Mapping[str, Any]) -> None:
@@ -51,7 +51,7 @@ def check_same(saved: Values, asked: Values) -> None:
     differing = {
         k: (a.get(k), b.get(k))
         for k in sorted(a.keys() | b.keys())
-        if a.get(k) != b.get(k) and k.split(".")[0] not in _NEUTRAL
+        if a.get(k) != b.get(k) and k.split(".")[0] not in NEUTRAL
     }
     if differing:
         raise UserError(_refusal(differing))

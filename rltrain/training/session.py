@@ -59,7 +59,7 @@ def start(values: Values) -> Outcome:
     folder = folders.new_folder(
         settings.output_dir,
         settings.run_name,
-        settings.algo.name,
+        settings.choices.get("algo", settings.algo.name),
         settings.env.id,
         settings.seed,
     )

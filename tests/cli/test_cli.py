@@ -60,6 +60,11 @@ def test_a_run_says_how_to_go_on(run: Run, in_tmp: Path) -> None:
     assert not set(folder.name) & set(":/")
 
 
+def test_a_folder_is_named_by_the_choice_of_algorithm(run: Run, in_tmp: Path) -> None:
+    assert run(*small("rainbow"))[0] == 0
+    assert [folder.name.split("_")[0] for folder in runs(in_tmp)] == ["rainbow"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -105,6 +105,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "run_name": None,
         "plugins": [],
         "tuned": None,
+        "choices": {},
     }
     return base | changes
 

@@ -45,7 +45,12 @@ FIXED = {
     "init_freeze": ["encoder"],
     "kernels": "torch",
 }
-NEUTRAL = {"output_dir": "elsewhere", "run_name": "other", "tuned": "ppo/CartPole-v1"}
+NEUTRAL = {
+    "output_dir": "elsewhere",
+    "run_name": "other",
+    "tuned": "ppo/CartPole-v1",
+    "choices": {"algo": "ppo"},
+}
 
 
 @pytest.fixture
@@ -80,6 +85,7 @@ def saved() -> dict[str, Any]:
         "output_dir": "outputs",
         "run_name": None,
         "tuned": None,
+        "choices": {},
     }
 
 

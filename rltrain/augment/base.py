@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from rltrain.core.layout import Layout
+from rltrain.core.lean_torch import make_generator
 from rltrain.core.state import Stateful
 from rltrain.networks.pictures import Picture
 from rltrain.networks.recurrent import Moment, Sequences
@@ -91,8 +92,8 @@ class Augmentation(Stateful, ABC):
         return torch.from_numpy(drawn).to(device)
 
     def normal(self, like: Tensor) -> Tensor:
-        """Standard normal numbers of a tensor's shape, drawn on its device."""
-        generator = torch.Generator(like.device)
+        """Draw standard normal numbers of a tensor's shape on its device."""
+        generator = make_generator(like.device)
         generator.manual_seed(int(self.rng.integers(2**63)))
         return torch.randn(like.shape, generator=generator, device=like.device)
 

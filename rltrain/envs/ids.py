@@ -124,6 +124,14 @@ def factory(env_id: str) -> Callable[..., Any] | None:
     return found if callable(found) else None
 
 
+def is_bundled(env_id: str) -> bool:
+    """Whether an id's code is Gymnasium's or rltrain's own; its module is imported already."""
+    import gymnasium as gym
+
+    spec = gym.registry.get(env_id.rpartition(":")[2])
+    return spec is not None and str(spec.entry_point).startswith(("gymnasium.", "rltrain."))
+
+
 def unknown(env_id: str) -> str:
     """One line about an id that does not exist, with the nearest that do."""
     package = next((p for start, p in PACKAGES.items() if env_id.startswith(start)), None)

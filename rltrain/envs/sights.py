@@ -58,11 +58,18 @@ SIGHTS: dict[str, tuple[Callable[[], gym.Space[Any]], Callable[[int, Draw], Any]
 
 
 class Sight(gym.Env[Any, Any]):
-    """The action is to be the bit that is seen as `sees` has it; `continuous`: its sign."""
+    """The action is to be the bit that is seen as `sees` has it; `continuous`: its sign.
 
-    def __init__(self, sees: str = "picture", continuous: bool = False) -> None:
+    Pixels of a picture are squares of `zoom` a side.
+    """
+
+    def __init__(self, sees: str = "picture", continuous: bool = False, zoom: int = 1) -> None:
         space, self._draw = SIGHTS[sees]
         self.observation_space = space()
+        if zoom > 1:
+            side = zoom * _SIDE
+            self.observation_space = spaces.Box(0, 255, (side, side, 3), np.uint8)
+            self._draw = lambda bit, rng: _picture(bit, rng).repeat(zoom, 0).repeat(zoom, 1)
         self.action_space = (
             spaces.Box(-1, 1, (1,), np.float32) if continuous else spaces.Discrete(2)
         )

@@ -44,6 +44,11 @@ class Entry:
     shares: bool = False
     data: Literal["none", "beside", "only"] = "none"
 
+    @property
+    def bundled(self) -> bool:
+        """Whether its class is rltrain's own, or torch's."""
+        return self.target.startswith(("rltrain.", "torch.")) or not self.target
+
     def load(self) -> Any:
         """Imports and returns the class."""
         module, _, name = self.target.partition(":")

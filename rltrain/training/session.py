@@ -14,7 +14,9 @@ from pathlib import Path
 from rltrain.core import lean_torch
 from rltrain.core.errors import FAILED, USAGE, CheckpointError, RltrainError, UserError
 from rltrain.core.startup import startup
+from rltrain.envs import ids
 from rltrain.envs.make import check_env
+from rltrain.settings import registry
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.settings.upgrade import upgraded
 from rltrain.training import run as folders
@@ -167,6 +169,16 @@ def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
     return _train(run, settings, values, file or run.checkpoints, filled)
 
 
+def _all_bundled(settings: RunSettings) -> bool:
+    """Whether a run is made of rltrain's own pieces and an environment of Gymnasium's.
+
+    Their use of torch is known; what others' code uses is not.
+    """
+    chosen = ((group, getattr(settings, group).name) for group in registry.GROUPS)
+    pieces = all(registry.entry(*choice).bundled for choice in chosen)
+    return pieces and not settings.plugins and ids.is_bundled(settings.env.id)
+
+
 def _checked(values: Values) -> RunSettings:
     """The settings of values.
 
@@ -186,7 +198,7 @@ def _train(
     `filled` is what `upgraded` did to the folder's configuration, in words.
     """
     startup.mark("configuration")
-    lean_torch.import_torch()
+    lean_torch.import_torch(whole=not _all_bundled(settings))
     from rltrain.training import assemble
 
     startup.mark("imports")

@@ -11,8 +11,6 @@ import torch
 
 from rltrain.core.errors import StateError
 
-_ARRAY = "__ndarray__"
-
 
 class Stateful:
     """An object whose surviving state is the attributes that `_state` names.
@@ -77,33 +75,6 @@ def _check_shape(name: str, current: Any, value: Any) -> None:
     if current.shape != value.shape:
         shapes = f"{tuple(value.shape)}, expected {tuple(current.shape)}"
         raise StateError(f"{name}: saved with shape {shapes}.")
-
-
-def to_plain(tree: Any) -> Any:
-    """`tree` with what a weights-only load refuses replaced: arrays, NumPy scalars, tuples of them.
-
-    Dictionary keys, lists, tuples, tensors and plain values stay as they are.
-    """
-    if isinstance(tree, np.ndarray):
-        return {_ARRAY: torch.from_numpy(np.ascontiguousarray(tree)).reshape(tree.shape)}
-    if isinstance(tree, np.generic):
-        return tree.item()
-    if isinstance(tree, dict):
-        return {key: to_plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(to_plain(value) for value in tree)
-    return tree
-
-
-def from_plain(tree: Any) -> Any:
-    """The inverse of `to_plain` (NumPy scalars come back as Python's)."""
-    if isinstance(tree, dict):
-        if tree.keys() == {_ARRAY}:
-            return tree[_ARRAY].numpy()
-        return {key: from_plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(from_plain(value) for value in tree)
-    return tree
 
 
 def digest(tree: Any) -> str:

@@ -1,33 +1,29 @@
 """Checkpoints: written whole or not at all, checked before they are read, never unpickled.
 
-A file is one line of header (`rltrain-checkpoint` and JSON) and the bytes of `torch.save`.
-The header holds the format, the step, and the SHA-256 of the bytes.
+A file is one of safetensors (`core.tensor_file`): `__metadata__` has the format, the kind, the
+step, the version and the SHA-256 of the file; the state is its arrays, named by their places,
+and JSON (`core.tree`), which is the array `content`. Format 1 is still read.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import Any, BinaryIO
 
 from rltrain import __version__
-from rltrain.core import faults
+from rltrain.core import faults, tensor_file, tree
 from rltrain.core.errors import CheckpointError, StateError
-from rltrain.core.state import from_plain, to_plain
+from rltrain.training import checkpoint_v1
 
-FORMAT = 1
-MAGIC = b"rltrain-checkpoint "
+FORMAT = 2
 SUFFIX = ".ckpt"
 BEST = "best" + SUFFIX
+# What is raised where saved values are not of the kind that is expected of them.
+MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -62,29 +58,18 @@ class Checkpoint:
 
 
 def write(path: Path, content: dict[str, Any], step: int, kind: str = "full") -> None:
-    """Writes a checkpoint under a temporary name, flushes it to the disk, and renames it.
+    """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
 
     Raises:
         OSError: it could not be written; nothing under `path` has changed.
+        TypeError: the content has a value of a type that cannot be kept exactly.
     """
-    buffer = io.BytesIO()
-    torch.save(to_plain(content), buffer)
-    body = buffer.getbuffer()
-    header = {
-        "format": FORMAT,
-        "kind": kind,
-        "step": step,
-        "sha256": hashlib.sha256(body).hexdigest(),
-        "rltrain": __version__,
-    }
+    header = {"format": str(FORMAT), "kind": kind, "step": str(step), "rltrain": __version__}
+    arrays = tree.flatten(content)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(MAGIC + json.dumps(header).encode() + b"\n")
-            half = len(body) // 2
-            file.write(body[:half])
-            faults.point("checkpoint.write")
-            file.write(body[half:])
+            tensor_file.write(file, header, arrays, lambda: faults.point("checkpoint.write"))
             file.flush()
             os.fsync(file.fileno())
         faults.point("checkpoint.rename")
@@ -97,40 +82,65 @@ def write(path: Path, content: dict[str, Any], step: int, kind: str = "full") ->
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads a checkpoint after its checksum.
+    """Read a checkpoint once its checksum has been compared.
 
     Raises:
-        CheckpointError: it is no checkpoint, damaged, of a newer format, or holds what is not data.
+        CheckpointError: it is not a checkpoint, is damaged, of a newer format, or holds
+            something other than data.
     """
     try:
-        raw = path.read_bytes()
+        with open(path, "rb") as file:
+            return _read(path, file)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}.") from error
-    line, newline, body = raw.partition(b"\n")
-    if not raw:
+    except (tensor_file.DamagedError, checkpoint_v1.DamagedError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+    except checkpoint_v1.NotDataError as error:
+        raise CheckpointError(_NOT_DATA.format(path)) from error
+
+
+_NOT_DATA = "{} holds something other than data; it was not read."
+
+
+def _read(path: Path, file: BinaryIO) -> Checkpoint:
+    header: dict[str, Any]
+    try:
+        header, arrays = tensor_file.read(file)
+    except tensor_file.NotThisLayoutError:
+        file.seek(0)
+        header, content = _read_v1(path, file)
+        number, step, kind, version = _fields(path, header)
+    else:
+        number, step, kind, version = _fields(path, header)
+        if number > FORMAT:
+            raise NewerFormatError(
+                f"{path} is of format {number}, written by rltrain {version}; this is rltrain"
+                f" {__version__}, which reads up to format {FORMAT}. Install a newer rltrain."
+            )
+        try:
+            content = tree.unflatten(arrays)
+        except MISFITS as error:
+            raise CheckpointError(_NOT_DATA.format(path)) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(_NOT_DATA.format(path))
+    return Checkpoint(path, step, kind, version, content)
+
+
+def _read_v1(path: Path, file: BinaryIO) -> tuple[dict[str, Any], Any]:
+    first = file.read(len(checkpoint_v1.MAGIC))
+    if not first:
         raise CheckpointError(f"{path} is damaged: it is empty.")
-    if not newline or not line.startswith(MAGIC):
-        raise CheckpointError(f"{path} is damaged, or no checkpoint of rltrain's.")
+    if first != checkpoint_v1.MAGIC:
+        raise CheckpointError(f"{path} is damaged, or not a checkpoint of rltrain's.")
+    return checkpoint_v1.read(file.read())
+
+
+def _fields(path: Path, header: dict[str, Any]) -> tuple[int, int, str, str]:
     try:
-        header = json.loads(line.removeprefix(MAGIC))
-        number, kind, step = int(header["format"]), str(header["kind"]), int(header["step"])
-        checksum, version = str(header["sha256"]), str(header["rltrain"])
-    except (ValueError, KeyError, TypeError) as error:
+        kind, version = str(header["kind"]), str(header["rltrain"])
+        return int(header["format"]), int(header["step"]), kind, version
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(f"{path} is damaged: its header cannot be read.") from error
-    if number > FORMAT:
-        raise NewerFormatError(
-            f"{path} is of format {number}, written by rltrain {version}; this is rltrain"
-            f" {__version__}, which reads up to format {FORMAT}. Install a newer rltrain."
-        )
-    if hashlib.sha256(body).hexdigest() != checksum:
-        raise CheckpointError(f"{path} is damaged: its checksum does not match.")
-    try:
-        content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f"{path} holds something other than data; it was not read."
-        ) from error
-    return Checkpoint(path, step, kind, version, from_plain(content))
 
 
 class NewerFormatError(CheckpointError):

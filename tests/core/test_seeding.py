@@ -1,4 +1,3 @@
-import io
 import itertools
 import random
 from collections.abc import Iterator
@@ -8,7 +7,8 @@ import pytest
 import torch
 
 from rltrain.core.seeding import derive, generator, global_state, seed_everything, set_global_state
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
+from tests.files import through_file
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +72,8 @@ def test_global_state_survives_a_weights_only_file() -> None:
     seed_everything(5)
     draws()
     state = global_state()
-    file = io.BytesIO()
-    torch.save(to_plain(state), file)
+    loaded = through_file(state)
     first = draws()
-    file.seek(0)
-    loaded = from_plain(torch.load(file, weights_only=True))
     assert digest(loaded) == digest(state)
     set_global_state(loaded)
     assert draws() == first

@@ -1,5 +1,3 @@
-import io
-import random
 from typing import Any
 
 import numpy as np
@@ -7,7 +5,7 @@ import pytest
 import torch
 
 from rltrain.core.errors import StateError
-from rltrain.core.state import Stateful, digest, from_plain, to_plain
+from rltrain.core.state import Stateful, digest
 
 
 class Inner(Stateful):
@@ -28,13 +26,6 @@ class Thing(Stateful):
         self.inner = Inner(value)
         self.items = [value, (value, None)]
         self.scratch = value
-
-
-def through_file(tree: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(to_plain(tree), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
 
 
 def test_state_dict_holds_the_named_attributes_only() -> None:
@@ -115,49 +106,6 @@ def test_tensor_of_another_shape_is_an_error() -> None:
     state = Thing(1).state_dict() | {"tensor": torch.zeros(1)}
     with pytest.raises(StateError, match="tensor"):
         Thing(1).load_state_dict(state)
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        np.array([[1.5, -0.0], [np.nan, np.inf]], np.float32),
-        np.array([True, False]),
-        np.array([1, 2**32 - 1], np.uint32),
-        np.array(3.25),
-        np.zeros((0, 4), np.int64),
-        np.arange(6, dtype=np.uint8).reshape(2, 3).T,
-        np.arange(4.0)[::-1],
-    ],
-    ids=["float32", "bool", "uint32", "0-d", "empty", "transposed", "reversed"],
-)
-def test_arrays_survive_a_weights_only_file(array: np.ndarray) -> None:
-    back = through_file({"x": array})["x"]
-    assert back.dtype == array.dtype
-    assert back.shape == array.shape
-    assert np.array_equal(back, array, equal_nan=array.dtype.kind == "f")
-    assert digest(back) == digest(array)
-
-
-def test_a_mixed_tree_survives_a_weights_only_file() -> None:
-    tree = {
-        "generator": np.random.default_rng(3).bit_generator.state,
-        "python": list(random.Random(3).getstate()[1]),
-        1: [np.ones(2), (torch.ones(2), None)],
-        "plain": (True, 2, 2.5, "text", {}),
-    }
-    back = through_file(tree)
-    assert digest(back) == digest(tree)
-    assert list(back) == list(tree)
-    assert isinstance(back[1][0], np.ndarray)
-    assert isinstance(back[1][1][0], torch.Tensor)
-    assert back["plain"] == (True, 2, 2.5, "text", {})
-    assert back["generator"] == tree["generator"]
-
-
-def test_numpy_scalars_become_plain() -> None:
-    plain = to_plain([np.float64(0.5), np.int32(3), np.bool_(True)])
-    assert plain == [0.5, 3, True]
-    assert [type(value) for value in plain] == [float, int, bool]
 
 
 def test_digest_is_sha256_in_hexadecimal() -> None:

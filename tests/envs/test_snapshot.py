@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import collections
 import enum
-import io
 import random
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 
 from rltrain.core import seeding
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.envs import ids, snapshot
 from rltrain.envs.probes import PROBES
 from tests.envs.toys import (
@@ -28,17 +26,10 @@ from tests.envs.toys import (
     SnapshotToy,
     Toy,
 )
+from tests.files import through_file
 
 CLASSIC = ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
 TEXT = ["FrozenLake-v1", "Taxi-v4", "CliffWalking-v1", "Blackjack-v1"]
-
-
-def save_and_load(state: Any) -> Any:
-    """What a checkpoint file makes of a state."""
-    file = io.BytesIO()
-    torch.save(to_plain(state), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
 
 
 def roll(env: gym.Env, steps: int) -> list[Any]:
@@ -180,7 +171,7 @@ def test_every_kind_of_plain_value_survives_a_checkpoint_file() -> None:
     original.reset(seed=1)
     other.reset(seed=2)
     roll(original, 6)
-    saved = save_and_load(snapshot.capture(original))
+    saved = through_file(snapshot.capture(original))
     snapshot.restore(other, saved)
     for name, value in vars(original).items():
         assert type(getattr(other, name)) is type(value), name
@@ -215,10 +206,10 @@ def test_a_captured_state_does_not_change_with_the_environment(cls: type[gym.Env
     env.reset(seed=1)
     roll(env, 5)
     saved = snapshot.capture(env)
-    before = digest(to_plain(saved))
+    before = digest(saved)
     roll(env, 4)
-    assert digest(to_plain(saved)) == before
-    assert digest(to_plain(snapshot.capture(env))) != before
+    assert digest(saved) == before
+    assert digest(snapshot.capture(env)) != before
 
 
 def test_wrappers_are_saved_too() -> None:
@@ -229,7 +220,7 @@ def test_wrappers_are_saved_too() -> None:
     original.reset(seed=1)
     roll(original, 4)
     other.reset(seed=1)
-    snapshot.restore(other, save_and_load(snapshot.capture(original)))
+    snapshot.restore(other, through_file(snapshot.capture(original)))
     rows = roll(other, 6)
     assert [row[3] for row in rows[:6]] == [False] * 5 + [True]
     assert rows[5][1] == 10  # the reward of the tenth step
@@ -242,7 +233,7 @@ def test_methods_of_the_environments_own_are_used_under_its_wrappers() -> None:
     original, other = make(), make()
     original.reset(seed=1)
     roll(original, 4)
-    saved = save_and_load(snapshot.capture(original))
+    saved = through_file(snapshot.capture(original))
     expected = roll(original, 12)
     other.reset(seed=2)
     snapshot.restore(other, saved)

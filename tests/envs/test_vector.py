@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 
 from rltrain.core.errors import EnvError
 from rltrain.core.layout import layout_of
 from rltrain.core.seeding import derive
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.envs.vector import Episode, VectorEnv, VectorStep
 from tests.envs.toys import HiddenToy, Toy
+from tests.files import through_file
 
 
 def side_by_side(*toys: gym.Env, seed: int = 0, stream: str = "test") -> VectorEnv:
@@ -32,14 +31,6 @@ def registered(**kwargs: Any) -> VectorEnv:
 
 def zeros(envs: VectorEnv) -> np.ndarray:
     return np.zeros((envs.num_envs, *(envs.action_space.shape or ())), np.int64)
-
-
-def save_and_load(state: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint file makes of a state."""
-    file = io.BytesIO()
-    torch.save(to_plain(state), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
 
 
 @pytest.mark.parametrize(
@@ -408,7 +399,7 @@ def test_a_state_saved_in_mid_episode_goes_on_identically(
     assert sum(len(step.episodes) for step in expected) >= 4
 
     resumed = VectorEnv(limited(env_id, 17), 2, 3, "test")
-    resumed.load_state_dict(save_and_load(state))
+    resumed.load_state_dict(through_file(state))
     np.testing.assert_array_equal(resumed.obs, state["obs"])
     assert_same_steps(play(resumed, actions[25:]), expected)
     original.close()
@@ -422,7 +413,7 @@ def test_without_the_environments_own_state_loading_repeats_the_restart() -> Non
     state = envs.state_dict(save_envs=False)
     assert state["envs"] is None
     resumed = side_by_side(again, seed=3)
-    resumed.load_state_dict(save_and_load(state))
+    resumed.load_state_dict(through_file(state))
     assert again.seeds == toy.seeds
     np.testing.assert_array_equal(resumed.obs, envs.obs)
     assert resumed.state_dict(False)["restarted_at"] == 64

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 
 from rltrain.core.spaces import Stack
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
 from rltrain.memory.replay import ReplayBuffer
+from tests.files import through_file
 
 ONE = spaces.Box(0, 255, (2, 3), np.uint8)
 STACK = Stack(ONE, 3)
@@ -128,10 +127,7 @@ def test_a_restored_memory_goes_on_alike(before: int) -> None:
     steps = list(stream(3, before + 20))
     for step in steps[:before]:
         memory.add(step)
-    file = io.BytesIO()
-    torch.save(to_plain(memory.state_dict()), file)
-    file.seek(0)
-    other.load_state_dict(from_plain(torch.load(file, weights_only=True)))
+    other.load_state_dict(through_file(memory.state_dict()))
     assert digest(other.state_dict()) == digest(memory.state_dict())
     for step in steps[before:]:
         memory.add(step)

@@ -1,15 +1,12 @@
-import io
-from typing import Any
-
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 
 from rltrain.core.errors import UserError
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.memory.replay import ReplayBuffer
+from tests.files import through_file
 
 BOX = spaces.Box(-1000, 1000, (1,))
 
@@ -39,13 +36,6 @@ def filled(count: int, capacity: int = 5, num_envs: int = 2) -> ReplayBuffer:
     for i in range(count):
         memory.add(step(i * num_envs, num_envs))
     return memory
-
-
-def through_file(tree: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(to_plain(tree), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
 
 
 def test_rows_are_filled_in_order() -> None:

@@ -1,16 +1,15 @@
-import io
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from gymnasium import spaces
 
 from rltrain.core.errors import StateError
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.core.types import Transition
 from rltrain.functional.returns import gae
 from rltrain.memory.rollout import Rollout
+from tests.files import through_file
 
 BOX = spaces.Box(-100, 100, (2,))
 F, T = False, True
@@ -45,13 +44,6 @@ def bootstraps(memory: Rollout) -> list[tuple[int, int, list[float]]]:
     """Each bootstrap as (time, environment, observation)."""
     obs, (times, envs) = memory.bootstraps()
     return list(zip(times.tolist(), envs.tolist(), obs.tolist(), strict=True))
-
-
-def through_file(tree: Any) -> Any:
-    file = io.BytesIO()
-    torch.save(to_plain(tree), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
 
 
 LAST = [(2, 0, [2.25, 2.25]), (2, 1, [52.25, 52.25])]

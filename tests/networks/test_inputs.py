@@ -1,13 +1,12 @@
-import io
-
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.networks.inputs import Inputs
+from tests.files import through_file
 
 CPU = torch.device("cpu")
 BOX = spaces.Box(-100, 100, (2,))
@@ -98,10 +97,7 @@ def test_only_a_box_of_floats_that_is_normalised_has_statistics(
 def test_state_round_trip_gives_the_same_inputs(normalize: bool) -> None:
     source, copy = Inputs(BOX, normalize, CPU), Inputs(BOX, normalize, CPU)
     source.observe(np.array([[1.0, 10.0], [5.0, 30.0]], np.float32))
-    file = io.BytesIO()
-    torch.save(to_plain(source.state_dict()), file)
-    file.seek(0)
-    copy.load_state_dict(from_plain(torch.load(file, weights_only=True)))
+    copy.load_state_dict(through_file(source.state_dict()))
     obs = np.array([[7.0, 25.0]], np.float32)
     expected = [2.0, 0.5] if normalize else [7.0, 25.0]  # (7 − 3)/2 and (25 − 20)/10
     assert copy(obs).tolist() == [pytest.approx(expected)]

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
 import pickle
+import random
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from rltrain.core import tensor_file
 from rltrain.core.errors import CheckpointError
 from rltrain.core.state import digest
+from rltrain.core.tensor_file import Stored
 from rltrain.training import checkpoint
 from rltrain.training.checkpoint import CheckpointFolder, read, write
 
@@ -119,27 +126,6 @@ def test_stray_temporary_files_are_ignored_then_cleaned(folder: CheckpointFolder
     assert not stray.exists()
 
 
-class Payload:
-    """Unpickling it would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.write_text, (self.path, "ran"))
-
-
-def test_a_malicious_payload_does_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "ran"
-    monkeypatch.setattr(checkpoint, "to_plain", lambda tree: tree)
-    write(tmp_path / "a.ckpt", {"x": Payload(target)}, 1)
-    with pytest.raises(CheckpointError, match="something other than data"):
-        read(tmp_path / "a.ckpt")
-    assert not target.exists()
-    pickle.loads(pickle.dumps(Payload(target)))  # the payload itself works
-    assert target.read_text() == "ran"
-
-
 def test_a_newer_format_names_both_versions(
     folder: CheckpointFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,16 +133,19 @@ def test_a_newer_format_names_both_versions(
     monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
     folder.save(2, CONTENT)
     monkeypatch.undo()
-    with pytest.raises(CheckpointError, match=r"format 2.*reads up to format 1"):
+    with pytest.raises(CheckpointError, match=r"format 3.*reads up to format 2"):
         folder.load_newest()  # an older one would silently lose what the newer holds
 
 
 def test_no_checkpoint_of_ours(tmp_path: Path) -> None:
-    (tmp_path / "a.ckpt").write_bytes(b"PK\x03\x04 something\nelse")
-    with pytest.raises(CheckpointError, match="no checkpoint of rltrain's"):
-        read(tmp_path / "a.ckpt")
+    for content in (b"PK\x03\x04 something\nelse", b"\x01", b"\0" * 300, pickle.dumps({})):
+        (tmp_path / "a.ckpt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="not a checkpoint of rltrain's"):
+            read(tmp_path / "a.ckpt")
     with pytest.raises(CheckpointError, match="No such file"):
         read(tmp_path / "b.ckpt")
+    with pytest.raises(CheckpointError, match="Is a directory"):
+        read(tmp_path)
 
 
 def test_a_full_disk_leaves_the_earlier_ones(
@@ -184,7 +173,118 @@ def test_order_is_by_step_whatever_the_clock_says(folder: CheckpointFolder) -> N
     assert folder.load_newest()[0].step == 3
 
 
-def test_the_header_can_be_read_without_torch(tmp_path: Path) -> None:
-    write(tmp_path / "a.ckpt", CONTENT, step=7)
-    line = (tmp_path / "a.ckpt").read_bytes().split(b"\n")[0]
-    assert json.loads(line.removeprefix(checkpoint.MAGIC))["step"] == 7
+def test_weights_can_be_read_without_torch(tmp_path: Path) -> None:
+    """By the description of safetensors, and JSON for the rest."""
+    write(tmp_path / "a.ckpt", {"policy": {"w": torch.arange(3.0)}, "n": (1, math.nan)}, step=7)
+    raw = (tmp_path / "a.ckpt").read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    assert header["__metadata__"]["step"] == "7"
+    begin, end = header["policy.w"]["data_offsets"]
+    assert np.frombuffer(raw[start + begin : start + end], "<f4").tolist() == [0, 1, 2]
+    begin, end = header["content"]["data_offsets"]
+    assert json.loads(raw[start + begin : start + end]) == {
+        "policy": {"w": {"$tensor": ["policy.w"]}},
+        "n": {"$tuple": [1, {"$float": "7ff8000000000000"}]},
+    }
+
+
+def changed(seed: int, raw: bytes) -> bytes:
+    """A file with bytes changed, put in, or taken out, and a checksum that says otherwise."""
+    rng = random.Random(seed)
+    data = bytearray(raw)
+    header_end = 8 + int.from_bytes(raw[:8], "little")
+    content = raw.index(b'{"array"')
+    begin, end = rng.choice([(0, len(raw)), (110, header_end), (content, len(raw))])
+    for _ in range(rng.choice([1, 2, 8])):
+        at = rng.randrange(begin, min(end, len(data)))
+        what = rng.random()
+        if what < 0.8:
+            digit = rng.choice(b"0123456789,:[]{}")
+            data[at] = rng.choice([digit, rng.randrange(256), data[at] ^ (1 << rng.randrange(8))])
+        elif what < 0.9:
+            data[at:at] = rng.choice([b"0", b"-", b"9" * 9, b"[" * 9, b'"', b"e", b"\0"])
+        else:
+            del data[at : at + rng.choice([1, 7])]
+    start = data.find(b'"sha256":"') + 10
+    if start > 9 and len(data) > start + 64:
+        data[start : start + 64] = b"0" * 64
+        data[start : start + 64] = hashlib.sha256(data).hexdigest().encode()
+    return bytes(data)
+
+
+def test_changed_bytes_under_a_right_checksum_never_break_the_reader(tmp_path: Path) -> None:
+    """Of what can be read, values may differ; what cannot is a `CheckpointError`."""
+    content = CONTENT | {
+        "set": {1, 2},
+        "bytes": b"ab",
+        "scalar": np.float32(1),
+        "d": {1: [(2**70,)]},
+    }
+    content |= {"bool": np.zeros(9, np.bool_), "complex": torch.zeros(9, dtype=torch.complex64)}
+    write(tmp_path / "a.ckpt", content, 1)
+    raw = (tmp_path / "a.ckpt").read_bytes()
+    ended: Counter[str] = Counter()
+    for seed in range(500):
+        (tmp_path / "b.ckpt").write_bytes(changed(seed, raw))
+        try:
+            read(tmp_path / "b.ckpt")
+            message = "read"
+        except CheckpointError as error:
+            message = str(error)
+        assert "\n" not in message
+        ended[re.sub(r".*b.ckpt |[\d,]+", "", message)] += 1
+    assert len(ended) >= 5, ended  # each of the reasons is met
+    assert all(count < 350 for count in ended.values()), ended
+
+
+BOMBS = {
+    "deep": b"[" * 100_000,
+    "deep dictionaries": b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+    "deep lists": b"[" * 5_000 + b"]" * 5_000,
+    "list": b"[]",
+    "text": b'"policy"',
+    "nothing": b"",
+    "no JSON": b"\xff\xfe",
+    "NaN": b"NaN",
+    "long number": b'{"a": ' + b"9" * 10_000 + b"}",
+    "object": b'{"a": {"$array": ["w", "O", [1]]}}',
+    "object inside": b'{"a": {"$array": ["w", "O,i8", [1]]}}',
+    "structure": b'{"a": {"$array": ["w", "i4,i4", [1]]}}',
+    "truth": b'{"a": {"$array": ["w", "?", [8]]}}',
+    "huge shape": b'{"a": {"$array": ["w", "<c8", [99999999999999999999]]}}',
+    "unknown array": b'{"a": {"$array": ["v"]}}',
+    "unknown tag": b'{"a": {"$pickle": "gASVAAA="}}',
+    "key that is a list": b'{"a": {"$dict": [[[], 1]]}}',
+    "unhashable": b'{"a": {"$set": [{}]}}',
+    "bytes of a number": b'{"a": {"$bytes": 3}}',
+    "many words for one": b'{"a": {"$tensor": ["w", "complex64", [1], 1]}}',
+    "float": b'{"a": {"$float": "zz"}}',
+    "short float": b'{"a": {"$float": "00"}}',
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_hostile_content_is_one_line(tmp_path: Path, name: str) -> None:
+    data = np.frombuffer(BOMBS[name], np.uint8)
+    arrays = {
+        "content": Stored("U8", data.shape, lambda: data),
+        "w": Stored("U8", (8,), lambda: np.zeros(8, np.uint8)),
+    }
+    header = {"format": "2", "kind": "full", "step": "1", "rltrain": "0"}
+    with open(tmp_path / "a.ckpt", "wb") as file:
+        tensor_file.write(file, header, arrays)
+    with pytest.raises(CheckpointError, match="holds something other than data"):
+        read(tmp_path / "a.ckpt")
+
+
+def test_bytes_that_are_named_often_are_made_once(tmp_path: Path) -> None:
+    data = np.zeros(2**20, np.uint8)
+    text = b'{"a": [' + b",".join([b'{"$bytes": ["w"]}'] * 100_000) + b"]}"
+    json_ = np.frombuffer(text, np.uint8)
+    stored = {"w": data, "content": json_}
+    header = {"format": "2", "kind": "full", "step": "1", "rltrain": "0"}
+    with open(tmp_path / "a.ckpt", "wb") as file:
+        arrays = {k: Stored("U8", v.shape, lambda v=v: v) for k, v in stored.items()}
+        tensor_file.write(file, header, arrays)
+    assert len(set(map(id, read(tmp_path / "a.ckpt").content["a"]))) == 1  # not 100 GB

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from rltrain.core.state import digest, from_plain, to_plain
+from rltrain.core.state import digest
 from rltrain.core.types import Progress
 from rltrain.envs.vector import Episode
 from rltrain.training.log import WINDOW, Clock, MetricLog
 from rltrain.training.tables import CSVTable, TensorBoardTable, read_csv
+from tests.files import through_file
 
 
 @pytest.fixture
@@ -111,14 +110,6 @@ def test_a_row_tells_updates_and_times(log: MetricLog) -> None:
     assert row["time/fps"] == 30.0  # evaluation left out
 
 
-def save_and_load(state: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint file makes of a state."""
-    file = io.BytesIO()
-    torch.save(to_plain(state), file)
-    file.seek(0)
-    return from_plain(torch.load(file, weights_only=True))
-
-
 def some_log() -> MetricLog:
     log = MetricLog(None, None)
     log.add({"a": torch.tensor(1.5), "rate": 0.25}, episodes(*range(130)))
@@ -128,7 +119,7 @@ def some_log() -> MetricLog:
 
 def test_a_log_goes_on_from_its_state() -> None:
     original, resumed = some_log(), MetricLog(None, None)
-    resumed.load_state_dict(save_and_load(original.state_dict()))
+    resumed.load_state_dict(through_file(original.state_dict()))
     for log in (original, resumed):
         log.add({"a": torch.tensor(4.0)}, episodes(7.0, length=50))
     row = row_of(resumed)
@@ -234,7 +225,7 @@ def test_a_clock_goes_on_over_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     original.seconds["env"] = 1000.0
     now[0] = 70.0  # the time between the two is not the run's
     resumed = Clock()
-    resumed.load_state_dict(save_and_load(original.state_dict()))
+    resumed.load_state_dict(through_file(original.state_dict()))
     now[0] = 72.0
     resumed.lap("learn")
     assert resumed.seconds["env"] == 1000.0

@@ -10,27 +10,38 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rltrain.core.errors import UserError, nearest
+from rltrain.envs import packages
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 
 class Package(NamedTuple):
-    """A package that registers ids of a prefix once it is imported, and the extra that has it."""
+    """A package that registers ids of a prefix once it is imported."""
 
     module: str
-    extra: str
     register: str = ""  # a function of the module that does so, where importing it does not
 
 
 PACKAGES = {
-    "ALE/": Package("ale_py", "atari"),
-    "MinAtar/": Package("minatar.gym", "minatar", "register_envs"),
-    "MiniGrid-": Package("minigrid", "minigrid"),
-    "BabyAI-": Package("minigrid", "minigrid"),
+    "ALE/": Package("ale_py"),
+    "MinAtar/": Package("minatar.gym", "register_envs"),
+    "MiniGrid-": Package("minigrid"),
+    "BabyAI-": Package("minigrid"),
 }
 _OWN = ("hidden", "probes", "sights", "teams")  # modules here that register ids
-_HIDDEN = ("phys2d/", "tabular/", "GymV2", "GymV3")
+_FUNCTIONAL = "is one of Gymnasium's functional environments, which compute with the package jax"
+# Prefixes of ids that Gymnasium registers and that cannot be trained on, and why not.
+_UNUSABLE = {
+    "phys2d/": _FUNCTIONAL,
+    "tabular/": _FUNCTIONAL,
+    "GymV21Environment-": "wraps an environment of the former package gym, by the package shimmy",
+    "GymV26Environment-": "wraps an environment of the former package gym, by the package shimmy",
+    "Pusher-v4": "runs with mujoco < 3 only, and Gymnasium's other environments need mujoco 3",
+}
 
 
 @functools.cache
@@ -44,8 +55,32 @@ def registered(prefix: str = "") -> tuple[str, ...]:
     if "rltrain/".startswith(prefix) or prefix.startswith("rltrain/"):
         for name in _OWN:
             importlib.import_module(f"rltrain.envs.{name}")
-    known = (i for i in gym.registry if i.startswith(prefix) and not i.startswith(_HIDDEN))
-    return tuple(sorted(known))
+    found = (spec for i, spec in gym.registry.items() if i.startswith(prefix))
+    return tuple(sorted(spec.id for spec in found if not _why_unusable(spec)))
+
+
+def _why_unusable(spec: EnvSpec) -> str:
+    """Return why a registered environment cannot be trained on; nothing where it can."""
+    for prefix, why in _UNUSABLE.items():
+        if spec.id.startswith(prefix):
+            return why
+    entry = spec.entry_point
+    if callable(entry) and entry.__module__ == "gymnasium.envs":  # a function that but raises
+        return "has moved to the package gymnasium_robotics, and needs mujoco_py there"
+    return ""
+
+
+def lacking(env_id: str) -> str | None:
+    """Return the extra that a registered environment needs and that is not installed."""
+    import gymnasium as gym
+
+    return packages.lacking(module_of(gym.spec(env_id)))
+
+
+def module_of(spec: EnvSpec) -> str:
+    """Return the name of the module that defines an environment."""
+    entry = spec.entry_point
+    return entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
 
 
 @functools.cache
@@ -134,13 +169,18 @@ def is_bundled(env_id: str) -> bool:
 
 def unknown(env_id: str) -> str:
     """One line about an id that does not exist, with the nearest that do."""
+    import gymnasium as gym
+
     package = next((p for start, p in PACKAGES.items() if env_id.startswith(start)), None)
     if package is not None and not importlib.util.find_spec(package.module.partition(".")[0]):
-        advice = f'pip install "rltrain[{package.extra}]"'
-        return f"env={env_id} needs a package that is missing: {advice}"
+        return f"env={env_id} {packages.missing(package.module)}"
     known = registered()
-    base = env_id.rpartition("-v")[0] or env_id
+    spec = gym.registry.get(env_id)
+    problem = f"env={env_id}: there is no such environment."
+    if spec is not None and (why := _why_unusable(spec)):
+        problem = f"env={env_id} {why}: it cannot be trained on."
+    base = (env_id.rpartition("-v")[0] or env_id).removeprefix("phys2d/").removeprefix("tabular/")
     same = [i for i in known if i.rpartition("-v")[0].lower() == base.lower()]
     near = same or nearest(env_id, known)
     advice = f"Did you mean {' or '.join(near)}?" if near else "`rltrain list envs` shows all."
-    return f"env={env_id}: there is no such environment. {advice}"
+    return f"{problem} {advice}"

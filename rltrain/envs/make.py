@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
 from rltrain.core.layout import layout_of
-from rltrain.envs import atari, ids, zoo
+from rltrain.envs import atari, ids, packages, zoo
 from rltrain.envs.team import Team
 from rltrain.envs.wrappers import DropKeys, FrameStack
 from rltrain.settings import registry
@@ -21,9 +21,6 @@ from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
 from rltrain.settings.schema import show
-
-# Packages of Gymnasium's own environments, and the extra that has what they import.
-_EXTRAS = {"gymnasium.envs.box2d": "box2d", "gymnasium.envs.mujoco": "mujoco", "ale_py": "atari"}
 
 
 def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
@@ -51,11 +48,10 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
     try:
         # Gymnasium's own checker is slow, and the vector checks what matters.
         env = gym.make(spec, disable_env_checker=True, **kwargs)
+        if env.render_mode not in (None, "ansi"):
+            _import_what_draws(env)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
-        entry = str(spec.entry_point)
-        extra = next((x for module, x in _EXTRAS.items() if entry.startswith(module)), None)
-        advice = f': pip install "rltrain[{extra}]"' if extra else f". {error}"
-        raise UserError(f"env={settings.id} needs a package that is missing{advice}") from error
+        raise packages.explain(settings.id, error, ids.module_of(spec)) from error
     except gym.error.Error as error:
         raise UserError(f"env={settings.id} cannot be made: {error}") from error
     except Exception as error:
@@ -63,6 +59,12 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
     if steps is not None:
         env = atari.AtariGame(env, steps, settings.max_episode_steps)
     return _wrapped(env, settings)
+
+
+def _import_what_draws(env: gym.Env[Any, Any]) -> None:
+    """Import what Gymnasium's environments import in the middle of a run, where they render."""
+    if packages.draws_with_pygame(type(env.unwrapped).__module__):
+        importlib.import_module("pygame")
 
 
 def _wrapped(env: gym.Env[Any, Any], settings: EnvSettings) -> gym.Env[Any, Any]:
@@ -107,6 +109,8 @@ def _by_factory(
         if "unexpected keyword argument" in str(error):
             raise UserError(f"env.kwargs: {settings.id}: {error}.") from error
         raise _broken(settings, error) from error
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        raise packages.explain(settings.id, error, getattr(factory, "__module__", "")) from error
     except Exception as error:
         raise _broken(settings, error) from error
     if isinstance(made, gym.Env):

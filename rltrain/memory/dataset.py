@@ -96,7 +96,8 @@ def library() -> Any:
         import PIL  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f'Datasets need a package that is missing ({error.name}): pip install "rltrain[data]"'
+            f"Datasets need the package {error.name}, which is not installed:"
+            ' pip install "rltrain[data]"'
         ) from error
     return minari
 

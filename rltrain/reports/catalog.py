@@ -45,9 +45,11 @@ def show_list(arguments: list[str]) -> int:
 
         wanted = arguments[1].lower() if len(arguments) > 1 else ""
         own = [name for name in choices("env") if name != "none"]
-        for env_id in (*own, *ids.registered(), *sorted(zoo.modules())):
+        needed = dict.fromkeys(own) | {i: ids.lacking(i) for i in ids.registered()}
+        needed |= {i: zoo.lacking(i) for i in zoo.ids()}
+        for env_id, extra in needed.items():
             if wanted in env_id.lower():
-                print(env_id)
+                print(f'{env_id:<34} pip install "rltrain[{extra}]"' if extra else env_id)
     elif what == "tuned":
         for name in choices("tuned"):
             if name != "none":

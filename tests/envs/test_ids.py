@@ -51,7 +51,36 @@ def test_the_list_holds_what_can_be_made_in_order() -> None:
     known = ids.registered()
     assert {"CartPole-v1", "FrozenLake-v1", "Pendulum-v1", "HalfCheetah-v5"} <= set(known)
     assert list(known) == sorted(known)
-    assert not [i for i in known if i.startswith(("phys2d/", "tabular/", "GymV2"))]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "said", "near"),
+    [
+        ("Pusher-v4", "mujoco < 3", "Pusher-v5"),
+        ("Ant-v3", "gymnasium_robotics", "Ant-v4 or Ant-v5"),
+        ("HalfCheetah-v2", "gymnasium_robotics", "HalfCheetah-v5"),
+        ("phys2d/CartPole-v1", "jax", "CartPole-v1"),
+        ("tabular/Blackjack-v0", "jax", "Blackjack-v1"),
+        ("GymV21Environment-v0", "shimmy", ""),
+    ],
+)
+def test_what_cannot_be_trained_on_is_not_in_the_list_and_says_why(
+    env_id: str, said: str, near: str
+) -> None:
+    assert env_id in gym.registry
+    assert env_id not in ids.registered()
+    assert not ids.can_make(env_id)
+    text = ids.unknown(env_id)
+    assert text.startswith(f"env={env_id} ")
+    assert said in text
+    assert near in text.partition("Did you mean")[2]
+
+
+def test_an_extra_that_is_not_installed_is_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    assert ids.lacking("HalfCheetah-v5") == "mujoco"
+    monkeypatch.setitem(sys.modules, "pygame", None)
+    assert ids.lacking("CartPole-v1") is None  # it runs without, and is not drawn
 
 
 def test_the_list_holds_the_atari_games() -> None:

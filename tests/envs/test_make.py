@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -92,47 +91,6 @@ def test_a_constructor_that_raises_is_an_error_of_the_environment() -> None:
     assert "env=tests.envs.toys:Toy-v0" in str(error.value)
     assert "ValueError: the toy is broken" in str(error.value)
     assert isinstance(error.value.__cause__, ValueError)
-
-
-@pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")  # Box2D's
-@pytest.mark.parametrize(
-    ("env_id", "extra"), [("LunarLander-v3", "box2d"), ("HalfCheetah-v5", "mujoco")]
-)
-@pytest.mark.parametrize("kind", [gym.error.DependencyNotInstalled, ImportError])
-def test_a_package_that_is_missing_is_named_with_the_command(
-    env_id: str, extra: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if extra == "box2d":
-        pytest.importorskip("Box2D")  # its absence is another test's
-
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise kind("a package is missing")
-
-    monkeypatch.setattr(gym, "make", fail)
-    with pytest.raises(UserError) as error:
-        make_env(settings(env_id))
-    assert f'env={env_id} needs a package that is missing: pip install "rltrain[{extra}]"' == str(
-        error.value
-    )
-
-
-def test_a_missing_package_of_somebody_elses_environment_is_named_as_it_says(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise ImportError("No module named 'toyshop'")
-
-    monkeypatch.setattr(gym, "make", fail)
-    with pytest.raises(UserError, match=r"missing\. No module named 'toyshop'"):
-        make_env(settings("tests.envs.toys:Toy-v0"))
-
-
-def test_box2d_that_is_missing_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "Box2D", None)  # importing it fails
-    with pytest.raises(UserError, match=r"pip install \"rltrain\[box2d\]\""):
-        make_env(settings("LunarLander-v3"))
 
 
 def test_a_refusal_of_gymnasium_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

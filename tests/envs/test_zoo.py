@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,7 @@ def test_an_id_that_there_is_not_is_explained(env_id: str, said: str) -> None:
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoo, "modules", dict)
+    monkeypatch.setitem(sys.modules, "mpe2", None)
     with pytest.raises(UserError, match=r'pip install "rltrain\[pettingzoo\]"'):
         make_env(settings(SPREAD))
 
@@ -58,11 +61,65 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_module_that_lacks_what_it_imports_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "lacking_v0.py").write_text("import not_there_at_all")
+    (tmp_path / "lacking_v0.py").write_text("import not_there_at_all as parallel_env")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(zoo, "modules", lambda: {SPREAD: "lacking_v0"})
-    with pytest.raises(UserError, match=r"rltrain\[pettingzoo\].*not_there_at_all"):
+    with pytest.raises(UserError) as error:
         make_env(settings(SPREAD))
+    assert str(error.value) == (
+        f"env={SPREAD} needs the package not_there_at_all, which is not installed."
+    )
+
+
+# Modules as PettingZoo has them: what each imports, and whether agents act at the same time.
+FAKE = {
+    "sisl/walk_v9": ("Box2D", "parallel_env", "pettingzoo"),
+    "butterfly/ball_v6": ("pymunk", "parallel_env", "pettingzoo"),
+    "atari/pong_v3": ("multi_agent_ale_py", "parallel_env", "pettingzoo-atari"),
+    "atari/tennis_v3": ("ale_py", "parallel_env", "pettingzoo-atari"),
+    "classic/chess_v6": ("chess", "env", ""),
+}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A package pettingzoo that lacks what it imports."""
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("pettingzoo", "mpe2")]:
+        monkeypatch.delitem(sys.modules, name)
+    for env_id, (module, function, _) in FAKE.items():
+        path = tmp_path / f"pettingzoo/{env_id}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        late = env_id == "atari/tennis_v3"  # it is the ROMs that are missing
+        path.write_text(f"{function} = print\n" if late else f"import {module} as {function}\n")
+        monkeypatch.setitem(sys.modules, module, None)
+    for folder in (tmp_path / "pettingzoo", *(tmp_path / "pettingzoo").iterdir()):
+        (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(zoo, "modules", zoo.modules.__wrapped__)
+    yield
+    for name in [n for n in sys.modules if n.partition(".")[0] == "pettingzoo"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("env_id", [i for i in FAKE if FAKE[i][2]])
+def test_a_missing_package_is_named_as_it_is_imported(env_id: str) -> None:
+    module, _, extra = FAKE[env_id]
+    assert f"pettingzoo:{env_id}" in zoo.ids()
+    assert zoo.lacking(f"pettingzoo:{env_id}") == extra
+    with pytest.raises(UserError) as error:
+        make_env(settings(f"pettingzoo:{env_id}"))
+    assert str(error.value) == (
+        f"env=pettingzoo:{env_id} needs the package {module}, which is not installed:"
+        f' pip install "rltrain[{extra}]"'
+    )
+
+
+@pytest.mark.usefixtures("fake")
+def test_agents_that_take_turns_are_refused_before_their_packages_are_missed() -> None:
+    assert "pettingzoo:classic/chess_v6" not in zoo.ids()
+    with pytest.raises(UserError, match=r"chess_v6: its agents take turns"):
+        make_env(settings("pettingzoo:classic/chess_v6"))
 
 
 @pytest.mark.usefixtures("mpe")

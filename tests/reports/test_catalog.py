@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,21 @@ def test_the_list_of_algorithms_shows_what_they_take(out: Callable[..., str]) ->
 
 
 def test_the_list_of_environments_can_be_searched(out: Callable[..., str]) -> None:
-    everything = out(show_list, "envs").split()
+    everything = [line.split()[0] for line in out(show_list, "envs").splitlines()]
     assert {"CartPole-v1", "FrozenLake-v1"} <= set(everything)
-    found = out(show_list, "envs", "LAKE").split()
+    found = [line.split()[0] for line in out(show_list, "envs", "LAKE").splitlines()]
     assert found == [i for i in everything if "lake" in i.lower()]
     assert 2 <= len(found) < len(everything)
+
+
+def test_the_list_of_environments_names_an_extra_that_is_missing(
+    out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    lines = out(show_list, "envs", "cheetah-v5").splitlines()
+    assert [line.split(maxsplit=1) for line in lines] == [
+        ["HalfCheetah-v5", 'pip install "rltrain[mujoco]"']
+    ]
 
 
 def test_the_list_of_tuned_values_can_be_typed_in(out: Callable[..., str]) -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 OK, FAILED, USAGE = 0, 1, 2
 
 
 class RltrainError(Exception):
-    """An error with a message meant for the user: shown without a traceback."""
+    """An error with a message meant for the user: shown without a traceback.
+
+    `trace` is the traceback, of another process or thread, of what the error reports.
+    """
 
     exit_code = FAILED
+    trace = ""
+
+    def report(self) -> str:
+        """Return the traceback of the exception that it reports, if any, and the message."""
+        trace = self.trace
+        if not trace and self.__cause__ is not None and not isinstance(self, UserError):
+            trace = "".join(traceback.format_exception(self.__cause__))
+        return f"{trace}\n{self}" if trace else str(self)
 
 
 class UserError(RltrainError):

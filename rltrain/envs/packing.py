@@ -6,6 +6,7 @@ Legend: B environments.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from rltrain.core.layout import Layout, Leaf
+from rltrain.envs.answers import describe, one_line
 
 Rows = NDArray[Any]
 
@@ -29,12 +31,16 @@ class MismatchError(Exception):
 class Packer:
     """Checks observations and turns each into a row of its layout.
 
-    A packed row is written into memory that the next one is written into too.
+    A packed row is written into memory that the next one is written into too. What Gymnasium
+    counts as an element of the space is taken: lists and tuples for arrays, and numbers of
+    another type where they keep their values. Floats are rounded to the space's own; `rounded`
+    says of which parts, and between which types.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._checks = [(leaf, _check_of(leaf)) for leaf in layout.leaves]
+        self.rounded: dict[str, str] = {}
+        self._checks = [(leaf, _check_of(leaf, self.rounded)) for leaf in layout.leaves]
         self._fields: Rows = np.zeros(1, layout.fields if layout.packed else np.uint8)
         self._row: Rows = self._fields.view(np.uint8)
 
@@ -69,34 +75,40 @@ def _part(obs: Any, leaf: Leaf) -> Any:
         inside = (
             key in obs
             if isinstance(obs, Mapping)
-            else isinstance(obs, tuple | list) and isinstance(key, int) and key < len(obs)
+            else _is_sequence(obs) and isinstance(key, int) and key < len(obs)
         )
         if not inside:
             where = ".".join(map(str, leaf.path[:depth]))
-            raise MismatchError(leaf.space, f"nothing of that name in {obs!r:.60}", where)
+            shown = one_line(repr(obs), 60)
+            raise MismatchError(leaf.space, f"nothing called {key} in {shown}", where)
         obs = obs[key]
     return obs
+
+
+def _is_sequence(obs: Any) -> bool:
+    return isinstance(obs, tuple | list) or (isinstance(obs, np.ndarray) and obs.ndim > 0)
 
 
 def _checked(obs: Any, leaf: Leaf, check: Callable[[Any], Any]) -> Any:
     row = check(obs)
     if row is None:
-        got = f"{type(obs).__name__} {obs!r:.60}"
-        if isinstance(obs, np.ndarray) and obs.ndim:
-            got = f"{obs.dtype} of shape {obs.shape}"
-        raise MismatchError(leaf.space, got, leaf.name if leaf.path else "")
+        where = leaf.name if leaf.path else ""
+        raise MismatchError(leaf.space, describe(obs), where)
     return row
 
 
-def _check_of(leaf: Leaf) -> Callable[[Any], Any]:
-    """What turns a part into what is stored, or into None where it breaks its space."""
+def _check_of(leaf: Leaf, rounded: dict[str, str]) -> Callable[[Any], Any]:
+    """What turns a part into what is stored, or into None where it breaks its space.
+
+    A part whose floats lose digits by it is put into `rounded`, by name.
+    """
     space: Any = leaf.space
     if isinstance(space, spaces.Discrete):
         return functools.partial(_index, start=int(space.start), count=int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
-        return lambda obs: _indices(obs, space.start, space.nvec)
+        return functools.partial(_indices, start=space.start, counts=space.nvec)
     if isinstance(space, spaces.MultiBinary):
-        return lambda obs: _bits(obs, leaf.shape)
+        return functools.partial(_bits, shape=leaf.shape)
     if leaf.kind == "text":
         codes = {character: i + 1 for i, character in enumerate(leaf.alphabet)}
         shortest = getattr(space, "min_length", 0)
@@ -105,16 +117,53 @@ def _check_of(leaf: Leaf) -> Callable[[Any], Any]:
 
     def numbers(obs: Any) -> Any:
         array = isinstance(obs, np.ndarray | np.generic)
-        return obs if array and obs.shape == shape and obs.dtype == declared else None
+        if array and obs.shape == shape and obs.dtype == declared:
+            return obs
+        row = _converted(obs, shape, declared)
+        if row is None or not array or not declared.kind == obs.dtype.kind == "f":
+            return row
+        if not np.array_equal(row, obs.reshape(shape), equal_nan=True):
+            rounded.setdefault(leaf.name, f"{obs.dtype} for {declared}")
+        return row
 
     return numbers
 
 
+def _converted(
+    obs: Any, shape: tuple[int, ...], dtype: np.dtype[Any], kinds: str = "biuf"
+) -> Rows | None:
+    """Return numbers of another form as an array of `shape` and `dtype`.
+
+    Floats are rounded to a smaller float; every other conversion keeps each value. None where
+    that cannot be, where the shape is another, or where they are not numbers of `kinds` of
+    dtype. A single number needs no array around it.
+    """
+    try:
+        array = np.asarray(obs)
+    except (ValueError, TypeError):  # lists of different lengths
+        return None
+    single = array.size == 1 and math.prod(shape) == 1
+    if array.dtype.kind not in kinds or (array.shape != shape and not single):
+        return None
+    array = array.reshape(shape)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is lost is found below
+        row: Rows = array.astype(dtype)
+        if array.dtype.kind == dtype.kind == "f":
+            kept = np.isfinite(row) | ~np.isfinite(array)
+        else:
+            kept = row == array
+            if array.dtype.kind != dtype.kind:  # a comparison of both may round: go back
+                kept &= row.astype(array.dtype) == array
+    return row if kept.all() else None
+
+
 def _index(obs: Any, start: int, count: int) -> int | None:
     """A Discrete, counted from 0."""
-    scalar = isinstance(obs, np.ndarray) and obs.shape == () and obs.dtype.kind in "iu"
-    if not scalar and not isinstance(obs, int | np.integer):
-        return None
+    if not isinstance(obs, int | np.integer | np.bool_):
+        single = isinstance(obs, np.ndarray) and obs.size == 1 and obs.dtype.kind in "biu"
+        if not single:
+            return None
+        obs = obs.item()
     index = int(obs) - start
     return index if 0 <= index < count else None
 
@@ -122,14 +171,18 @@ def _index(obs: Any, start: int, count: int) -> int | None:
 def _indices(obs: Any, start: Rows, counts: Rows) -> Rows | None:
     """A MultiDiscrete, each counted from 0."""
     if not isinstance(obs, np.ndarray) or obs.shape != counts.shape or obs.dtype.kind not in "iu":
-        return None
+        obs = _converted(obs, counts.shape, np.dtype(np.int64), "iub")
+        if obs is None:
+            return None
     index: Rows = obs - start
     return index if ((index >= 0) & (index < counts)).all() else None
 
 
 def _bits(obs: Any, shape: tuple[int, ...]) -> Rows | None:
     if not isinstance(obs, np.ndarray) or obs.shape != shape or obs.dtype.kind not in "biu":
-        return None
+        obs = _converted(obs, shape, np.dtype(np.int8))
+        if obs is None:
+            return None
     return obs if ((obs == 0) | (obs == 1)).all() else None
 
 

@@ -8,6 +8,7 @@ Legend: N agents.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -18,9 +19,19 @@ from numpy.typing import NDArray
 from rltrain.core.errors import EnvError, UserError
 from rltrain.core.layout import layout_of
 from rltrain.core.spaces import Agent, kind_of, shape_of, size_of
+from rltrain.envs.answers import (
+    AnswerError,
+    describe,
+    first_observation,
+    flag,
+    not_five,
+    number,
+)
 from rltrain.envs.packing import MismatchError, Packer
 
 Rows = NDArray[Any]
+
+_BY_AGENT = "They must be a dict with an entry for each agent"
 
 
 class Team(gym.Env[Any, Any]):
@@ -33,7 +44,8 @@ class Team(gym.Env[Any, Any]):
     and stand at the beginning of their rows.
 
     Raises:
-        EnvError: the environment breaks the interface.
+        AnswerError: what the environment returns does not have the interface's form.
+        EnvError: the environment breaks the interface otherwise.
         UserError: its agents' spaces have no common rows.
     """
 
@@ -55,7 +67,7 @@ class Team(gym.Env[Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Rows, dict[str, Any]]:
-        obs, _ = self.parallel_env.reset(seed=seed, options=options)
+        obs = first_observation(self.parallel_env.reset(seed=seed, options=options))
         present = set(self.parallel_env.agents)
         self.alive = np.array([a.name in present for a in self.agents])
         if not self.alive.any():
@@ -66,16 +78,23 @@ class Team(gym.Env[Any, Any]):
         names = [a.name for a in self.agents]
         acting = self.alive
         commands = {name: action[i] for i, name in enumerate(names) if acting[i]}
-        obs, rewards, terminations, truncations, _ = self.parallel_env.step(commands)
+        answer = self.parallel_env.step(commands)
+        if type(answer) is not tuple or len(answer) != 5:
+            raise AnswerError(not_five(answer))
+        obs, rewards, terminations, truncations, _ = answer
         present = set(self.parallel_env.agents)
         reward = np.zeros(len(names))
         terminated, truncated, alive = np.zeros((3, len(names)), np.bool_)
         for i, name in enumerate(names):
             if acting[i]:
                 self._check_acted(name, rewards, terminations, truncations)
-                reward[i] = rewards[name]
+                paid = rewards[name]
+                reward[i] = paid if type(paid) is float else number(paid, f"reward of {name}")
             # One that is still listed after its end is as gone as one that is not.
-            over = (bool(terminations.get(name)), bool(truncations.get(name)))
+            over = (
+                flag(terminations.get(name, False), f"termination of {name}"),
+                flag(truncations.get(name, False), f"truncation of {name}"),
+            )
             alive[i] = name in present and not any(over)
             if acting[i]:
                 terminated[i], truncated[i] = over
@@ -95,12 +114,16 @@ class Team(gym.Env[Any, Any]):
 
     def _check_acted(self, name: str, *answers: dict[str, Any]) -> None:
         for what, answer in zip(("reward", "termination", "truncation"), answers, strict=True):
+            if type(answer) is not dict and not isinstance(answer, Mapping):
+                raise AnswerError(f"the {what}s are {describe(answer)}. {_BY_AGENT}")
             if name not in answer:
                 raise EnvError(f"{self.name} returned no {what} of {name}, which acted.")
 
     def _rows(self, obs: dict[str, Any], shown: Rows, needed: Rows) -> Rows:
         """Observations `[N, ...]` of those that are `shown`, 0 of others; what is `needed` must
         be there."""
+        if not isinstance(obs, Mapping):
+            raise AnswerError(f"the observations are {describe(obs)}. {_BY_AGENT}")
         rows = np.zeros((len(self.agents), *self._row[0]), self._row[1])
         for i, agent in enumerate(self.agents):
             if shown[i] and agent.name in obs:

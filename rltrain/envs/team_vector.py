@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError
 from rltrain.core.layout import layout_of
-from rltrain.core.seeding import derive
-from rltrain.envs import snapshot
+from rltrain.envs import answers, snapshot
+from rltrain.envs.bounds import Bounds
 from rltrain.envs.packing import Packer
+from rltrain.envs.supervisor import FAIL, OnError, Remark, Supervisor
 from rltrain.envs.team import Team, own_rows
 from rltrain.envs.vector import Env, Episode, Rows, VectorEnv, VectorStep, all_finite
 
@@ -45,6 +46,7 @@ class TeamVectorEnv(VectorEnv):
         first: int = 0,
         envs: list[Env] | None = None,
         clip_reward: bool = False,
+        on_error: OnError = FAIL,
     ) -> None:
         self._make = make
         self._clip_reward = clip_reward
@@ -56,9 +58,10 @@ class TeamVectorEnv(VectorEnv):
         self.num_envs, self.num_rows = num_envs, num_envs * len(self.agents)
         self.observation_space, self.action_space = team.row_space, team.row_action_space
         self.name = team.name
-        self._seed, self._stream = seed, stream
         self.first = first
+        self.supervisor = Supervisor(make, self.envs, self.name, first, (seed, stream), on_error)
         self._packer = Packer(layout_of(self.observation_space))
+        self._bounds = Bounds(self._packer.layout)
         shape, self._dtype = self._packer.layout.row
         self._floats = any(leaf.dtype.kind == "f" for leaf in self._packer.layout.leaves)
         self._action_shape = (self.num_rows, *(self.action_space.shape or ()))
@@ -79,13 +82,13 @@ class TeamVectorEnv(VectorEnv):
 
     def rebuild(self) -> None:
         self.close()
-        self.envs = [self._make() for _ in self.envs]
+        self.envs[:] = [self._make() for _ in self.envs]
 
     def restart(self, at: int = 0) -> Rows:
         self.restarted_at = at
         obs, self.alive = np.empty_like(self.obs), np.empty_like(self.alive)
         for e in range(self.num_envs):
-            self._begin(e, obs, derive(self._seed, *self._stream, self.first + e, at))
+            self._begin(e, obs, self.supervisor.seed_of(e, at))
         self._check_finite(obs)
         self.obs = obs
         return obs
@@ -96,10 +99,17 @@ class TeamVectorEnv(VectorEnv):
         obs, valid, alive = np.empty_like(self.obs), self.alive, np.empty_like(self.alive)
         reward = np.zeros(self.num_rows)
         terminated, truncated = np.zeros((2, self.num_rows), np.bool_)
-        over = []
+        over, renewed = [], {}
         for e, env in enumerate(self.envs):
             rows = self.rows_of(e)
-            obs[rows], _, ended, cut, info = env.step(self._commands_of(actions[rows]))
+            try:
+                obs[rows], _, ended, cut, info = env.step(self._commands_of(actions[rows]))
+            except Exception as error:
+                what = answers.explain(env, "step", error)
+                at = int(self.lengths[rows].max()) + 1
+                renewed[e] = self.supervisor.renew(e, what, error, at)
+                obs[rows], alive[rows] = self.obs[rows], False
+                continue
             reward[rows] = info["reward"]
             terminated[rows], truncated[rows] = info["terminated"], info["truncated"]
             alive[rows] = info["alive"]
@@ -109,6 +119,8 @@ class TeamVectorEnv(VectorEnv):
                 over.append(e)
         self._check_finite(obs, "after step {} of its episode")
         self._check_reward(reward)
+        if self._bounds.due(bool(over)):
+            self._check_bounds(obs[valid], np.flatnonzero(valid))
         self.returns += reward
         self.lengths += valid
         episodes, successor = [], obs
@@ -116,10 +128,13 @@ class TeamVectorEnv(VectorEnv):
             episodes.append(Episode(i, float(self.returns[i]), int(self.lengths[i])))
             self.returns[i] = self.lengths[i] = 0
         self.alive = alive
-        if over:
-            successor = obs.copy()
+        if over or renewed:
+            successor, valid = obs.copy(), valid.copy()
             for e in over:
                 self._begin(e, obs)
+            for e, first in renewed.items():
+                valid[self.rows_of(e)] = False
+                self._show(e, obs, *first)
             self._check_finite(obs)
         self.obs = obs
         learned = self._learned(reward)
@@ -130,11 +145,24 @@ class TeamVectorEnv(VectorEnv):
         return slice(e * len(self.agents), (e + 1) * len(self.agents))
 
     def _begin(self, i: int, obs: Rows, seed: int | None = None) -> None:
+        self._show(i, obs, *self.supervisor.reset(i, seed))
+
+    def _show(self, i: int, obs: Rows, first: Rows, info: dict[str, Any]) -> None:
+        """Begins the statistics of an episode whose first rows of observations are `first`."""
         rows = self.rows_of(i)
-        first, info = self.envs[i].reset(seed=seed)
         obs[rows], self.alive[rows] = first, info["alive"]
         self.returns[rows] = 0
         self.lengths[rows] = 0
+
+    def _check_bounds(self, obs: Rows, rows: NDArray[np.intp] | None = None) -> None:
+        assert rows is not None
+        for i, part, text in self._bounds.left(obs):
+            e, agent = divmod(int(rows[i]), len(self.agents))
+            said = (
+                f"{self.name} returned an observation of {self.agents[agent].name} outside its"
+                f" declared bounds: {text} (environment {self.first + e}). It is used as it is."
+            )
+            self.supervisor.remarks.append(Remark(said, f"bounds {part}"))
 
     def _commands_of(self, actions: Rows) -> list[Any]:
         """One environment's rows of actions as its agents' own spaces have them."""
@@ -181,6 +209,7 @@ class TeamVectorEnv(VectorEnv):
             "obs": self.obs.copy(),
             "alive": self.alive.copy(),
             "restarted_at": self.restarted_at,
+            "restarts": self.supervisor.restarts.copy(),
             "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
         }
 
@@ -198,10 +227,16 @@ def vector_env(
     batch: bool = True,
     first: int = 0,
     clip_reward: bool = False,
+    on_error: OnError = FAIL,
 ) -> VectorEnv:
     """The vector that suits what `make` makes: of one agent each, or of several."""
     envs = [make() for _ in range(num_envs)]
-    same: dict[str, Any] = {"first": first, "envs": envs, "clip_reward": clip_reward}
+    same: dict[str, Any] = {
+        "first": first,
+        "envs": envs,
+        "clip_reward": clip_reward,
+        "on_error": on_error,
+    }
     if isinstance(envs[0].unwrapped, Team):
         return TeamVectorEnv(make, num_envs, seed, *stream, **same)
     return VectorEnv(make, num_envs, seed, *stream, batch=batch, **same)

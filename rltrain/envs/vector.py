@@ -14,13 +14,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rltrain.core.errors import EnvError
+from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.layout import layout_of
-from rltrain.core.seeding import derive
 from rltrain.core.spaces import Agent
 from rltrain.core.types import any_of
-from rltrain.envs import batched, snapshot
+from rltrain.envs import answers, batched, snapshot
+from rltrain.envs.answers import AnswerError
+from rltrain.envs.bounds import Bounds
 from rltrain.envs.packing import MismatchError, Packer
+from rltrain.envs.supervisor import FAIL, OnError, Remark, Supervisor
 
 Env = gym.Env[Any, Any]
 Rows = NDArray[Any]
@@ -79,6 +81,7 @@ class VectorEnv:
         first: int = 0,
         envs: list[Env] | None = None,
         clip_reward: bool = False,
+        on_error: OnError = FAIL,
     ) -> None:
         self._make = make
         self._clip_reward = clip_reward
@@ -90,9 +93,11 @@ class VectorEnv:
         self.action_space = self.envs[0].action_space
         spec = self.envs[0].spec
         self.name = spec.id if spec else type(self.envs[0].unwrapped).__name__
-        self._seed, self._stream = seed, stream
         self.first = first
+        self.supervisor = Supervisor(make, self.envs, self.name, first, (seed, stream), on_error)
+        self._renewed: dict[int, Any] = {}  # first observations of those that raised in this step
         self._packer = Packer(layout_of(self.observation_space))
+        self._bounds = Bounds(self._packer.layout)
         self._shape, self._dtype = self._packer.layout.row
         self._box = isinstance(self.observation_space, spaces.Box)
         self._floats = any(leaf.dtype.kind == "f" for leaf in self._packer.layout.leaves)
@@ -118,7 +123,7 @@ class VectorEnv:
     def rebuild(self) -> None:
         """Makes the environments anew, as a resumed process does."""
         self.close()
-        self.envs = [self._make() for _ in self.envs]
+        self.envs[:] = [self._make() for _ in self.envs]
         self._batch = batched.batch(self.envs) if self._batch is not None else None
 
     def restart(self, at: int = 0) -> Rows:
@@ -127,9 +132,8 @@ class VectorEnv:
         self.returns[:] = 0
         self.lengths[:] = 0
         obs = np.empty_like(self.obs)
-        for i, env in enumerate(self.envs):
-            first, _ = env.reset(seed=derive(self._seed, *self._stream, self.first + i, at))
-            obs[i] = self._checked(first, i)
+        for i in range(self.num_envs):
+            obs[i] = self._checked(self.supervisor.reset(i, self.supervisor.seed_of(i, at))[0], i)
             if self._batch is not None:
                 self._batch.pull(i)
         self._check_finite(obs)
@@ -152,15 +156,32 @@ class VectorEnv:
             )
         self.returns += reward
         self.lengths += 1
-        successor, episodes = obs, []
+        successor, episodes, valid = obs, [], None
         ended = terminated | truncated
-        if any_of(ended):
+        over = any_of(ended)
+        if self._bounds.due(over):
+            self._check_bounds(obs)
+        if over:
             successor = obs.copy()
             for i in np.flatnonzero(ended).tolist():
                 episodes.append(self._end(i, obs))
             self._check_finite(obs)
+        if self._renewed:
+            successor = obs.copy() if successor is obs else successor
+            valid = self._drop_episodes(obs)
         self.obs = obs
-        return VectorStep(obs, successor, self._learned(reward), terminated, truncated, episodes)
+        learned = self._learned(reward)
+        return VectorStep(obs, successor, learned, terminated, truncated, episodes, valid)
+
+    def _drop_episodes(self, obs: Rows) -> NDArray[np.bool_]:
+        """Begin the episodes of rebuilt environments in `obs`; which rows are valid `[B]`."""
+        valid = np.ones(self.num_envs, np.bool_)
+        for i, first in self._renewed.items():
+            obs[i], valid[i] = self._checked(first, i), False
+            self.returns[i] = self.lengths[i] = 0
+        self._renewed = {}
+        self._check_finite(obs)
+        return valid
 
     def _learned(self, reward: Rows) -> NDArray[np.float32]:
         """Rewards `[B]` as they are learned from."""
@@ -178,13 +199,51 @@ class VectorEnv:
 
     def _step_each(self, actions: Rows) -> tuple[Rows, Rows, Rows, Rows]:
         obs = np.empty_like(self.obs)
-        reward = np.empty(self.num_envs, np.float64)
-        terminated = np.empty(self.num_envs, np.bool_)
-        truncated = np.empty(self.num_envs, np.bool_)
+        rewards: list[Any] = []
+        terminations: list[Any] = []
+        truncations: list[Any] = []
         for i, (env, command) in enumerate(zip(self.envs, self._commands(actions), strict=True)):
-            after, reward[i], terminated[i], truncated[i], _ = env.step(command)
-            obs[i] = self._checked(after, i)
-        return obs, reward, terminated, truncated
+            try:
+                answer = env.step(command)
+            except Exception as error:
+                what, step = answers.explain(env, "step", error), int(self.lengths[i]) + 1
+                self._renewed[i], _ = self.supervisor.renew(i, what, error, step)
+                answer = self.obs[i], 0.0, False, False, {}  # of a row that is not valid
+            if type(answer) is not tuple or len(answer) != 5:
+                raise self._broken(i, answers.not_five(answer))
+            after, reward, terminated, truncated, _ = answer
+            obs[i] = after if i in self._renewed else self._checked(after, i)
+            rewards.append(reward)
+            terminations.append(terminated)
+            truncations.append(truncated)
+        return (
+            obs,
+            self._column(rewards, "fiu", answers.number, "reward").astype(np.float64, copy=False),
+            self._column(terminations, "b", answers.flag, "terminated"),
+            self._column(truncations, "b", answers.flag, "truncated"),
+        )
+
+    def _column(
+        self, values: list[Any], kinds: str, convert: Callable[[Any, str], Any], what: str
+    ) -> Rows:
+        """One value of each environment `[B]`; `kinds` of dtype need no conversion."""
+        try:
+            column = np.array(values)
+            if column.dtype.kind in kinds and column.ndim == 1:
+                return column
+        except ValueError:  # arrays of different shapes
+            pass
+        converted = []
+        for i, value in enumerate(values):
+            try:
+                converted.append(convert(value, what))
+            except AnswerError as error:
+                raise self._broken(i, str(error)) from None
+        return np.array(converted)
+
+    def _broken(self, i: int, what: str) -> RltrainError:
+        """The error of environment `i`, whose step returned what cannot be taken."""
+        return self.supervisor.error(i, what, step=int(self.lengths[i]) + 1)
 
     def reset_one(self, i: int) -> None:
         """Drops the episode of environment `i` and begins another."""
@@ -193,8 +252,7 @@ class VectorEnv:
         self._check_finite(self.obs)
 
     def _begin(self, i: int, obs: Rows) -> None:
-        first, _ = self.envs[i].reset()
-        obs[i] = self._checked(first, i)
+        obs[i] = self._checked(self.supervisor.reset(i)[0], i)
         self.returns[i] = 0
         self.lengths[i] = 0
         if self._batch is not None:
@@ -225,13 +283,32 @@ class VectorEnv:
         ):
             return obs
         try:
-            return self._packer(obs)
+            row = self._packer(obs)
+            return row if not self._packer.rounded else self._rounded(row)
         except MismatchError as mismatch:
-            part = f" as {mismatch.where}" if mismatch.where else ""
-            raise EnvError(
-                f"{self.name} declares observations {mismatch.declared}{part}, but returned"
-                f" {mismatch.got} (environment {self.first + i})."
-            ) from None
+            raise self.supervisor.mismatch(i, mismatch) from None
+
+    def _rounded(self, row: Rows) -> Rows:
+        """Says once of each part that its floats are rounded, and returns the row."""
+        for part, types in self._packer.rounded.items():
+            if types:
+                self._packer.rounded[part] = ""
+                text = f"{self.name} returned {types} as {part}: its values are rounded."
+                self.supervisor.remarks.append(Remark(text, f"rounded {part}"))
+        return row
+
+    def _check_bounds(self, obs: Rows) -> None:
+        for i, part, text in self._bounds.left(obs):
+            said = (
+                f"{self.name} returned an observation outside its declared bounds: {text}"
+                f" (environment {self.first + i}). It is used as it is."
+            )
+            self.supervisor.remarks.append(Remark(said, f"bounds {part}"))
+
+    def take_remarks(self) -> list[Remark]:
+        """What there is to be said of the environments since the last call."""
+        remarks, self.supervisor.remarks = self.supervisor.remarks, []
+        return remarks
 
     def _check_finite(self, obs: Rows, when: str = "at the start of an episode") -> None:
         if not self._floats or (not self._packer.layout.packed and all_finite(obs)):
@@ -265,6 +342,7 @@ class VectorEnv:
             "lengths": self.lengths.copy(),
             "obs": self.obs.copy(),
             "restarted_at": self.restarted_at,
+            "restarts": self.supervisor.restarts.copy(),
             "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -12,8 +12,10 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError, did_you_mean
-from rltrain.core.layout import Path
+from rltrain.core.layout import Path, layout_of
 from rltrain.core.spaces import Stack
+from rltrain.envs.answers import first_observation
+from rltrain.envs.packing import Packer
 
 Env = gym.Env[Any, Any]
 
@@ -57,9 +59,11 @@ class DropKeys(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
                 kept[key] = inner
         return spaces.Dict(kept) if kept else None
 
-    def _pick(self, observation: Any, prefix: str) -> dict[str, Any]:
+    def _pick(self, observation: Any, prefix: str) -> Any:
+        if not isinstance(observation, Mapping):
+            return observation  # whoever takes it says that it breaks its space
         return {
-            key: self._pick(part, f"{prefix}{key}.") if isinstance(part, dict) else part
+            key: self._pick(part, f"{prefix}{key}.") if isinstance(part, Mapping) else part
             for key, part in observation.items()
             if prefix + key not in self._dropped
         }
@@ -85,15 +89,17 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             )
         self.observation_space = Stack(space, count)
         self.frames: NDArray[Any] = np.zeros((count, *space.shape), space.dtype)
+        self._packer = Packer(layout_of(space))
 
     def reset(self, **kwargs: Any) -> tuple[NDArray[Any], dict[str, Any]]:
-        obs, info = self.env.reset(**kwargs)
-        self.frames = np.repeat(np.asarray(obs)[None], len(self.frames), 0)
-        return self.frames, info
+        answer = self.env.reset(**kwargs)
+        obs = self._packer(first_observation(answer))
+        self.frames = np.repeat(obs[None], len(self.frames), 0)
+        return self.frames, answer[1]
 
     def step(self, action: Any) -> tuple[NDArray[Any], Any, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action)
-        self.frames = np.concatenate([self.frames[1:], np.asarray(obs)[None]])
+        self.frames = np.concatenate([self.frames[1:], self._packer(obs)[None]])
         return self.frames, reward, terminated, truncated, info
 
 

@@ -156,7 +156,10 @@ def _workers_pay(run: RunSettings, workers: int) -> tuple[bool, str]:
     """Whether what workers save in a step is worth handing over, and why."""
     env = make_env(run.env)
     try:
-        seconds, draws = time_step(env)
+        try:
+            seconds, draws = time_step(env)
+        except Exception as error:  # what it is says the first step of training
+            return False, f"auto: a trial step raised {type(error).__name__}"
         on_gpu = run.device != "cpu" and torch.cuda.is_available()
         team = env.unwrapped
         space = team.row_space if isinstance(team, Team) else env.observation_space

@@ -12,6 +12,7 @@ import numpy as np
 from rltrain.algos.base import Algorithm
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Transition
+from rltrain.envs.supervisor import Remark
 from rltrain.envs.vector import Episode, VectorEnv
 
 logger = logging.getLogger("rltrain")
@@ -35,6 +36,19 @@ class Sampler(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Remarks:
+    """Logs what there is to be said of environments, each kind once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def tell(self, remark: Remark) -> None:
+        if remark.key not in self._said:
+            logger.warning("%s", remark.text)
+        if remark.key:
+            self._said.add(remark.key)
 
 
 class SampleCounter(Stateful):
@@ -75,6 +89,7 @@ class InlineSampler(Stateful):
         self.envs = envs
         self.algorithm = algorithm
         self.rng = rng
+        envs.restart()  # first: what is wrong with an environment is said before any trial
         self.why_not_saved = envs.why_not_saved()
         self.policy_state = algorithm.policy.initial_state(envs.num_rows)
         self.collected = 0  # vector steps of a horizon that is not complete
@@ -82,13 +97,20 @@ class InlineSampler(Stateful):
         self.saved_at = 0
         self.lost = False  # the environments' state could not be put back
         self.seconds = {"env": 0.0, "act": 0.0}
-        envs.restart()
+        self.tell: Callable[[Remark], None] = Remarks().tell
 
     def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         """Takes `horizon` vector steps, or what is left of them from an earlier call.
 
         False where `stop` said so before they were complete; the next call goes on there.
         """
+        try:
+            return self._collect(horizon, progress, stop)
+        finally:
+            for remark in self.envs.take_remarks():
+                self.tell(remark)
+
+    def _collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         envs, policy, memory = self.envs, self.algorithm.policy, self.algorithm.memory
         while self.collected < horizon:
             if stop():

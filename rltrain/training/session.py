@@ -123,7 +123,7 @@ def attempt(values: Values, folder: Path) -> Ending:
         raise
     except Exception as error:
         return failed(
-            folder, str(error) if isinstance(error, RltrainError) else traceback.format_exc()
+            folder, error.report() if isinstance(error, RltrainError) else traceback.format_exc()
         )
     return Ending(outcome, "" if outcome else "finished earlier")
 
@@ -239,7 +239,7 @@ def _train(
             folders.write_result(run.folder, state=state, error=str(error), **standing)
             run.note(f"{state}: {error}")
             if state == "failed":
-                (run.folder / folders.ERROR).write_text(f"{error}\n")
+                (run.folder / folders.ERROR).write_text(f"{error.report()}\n")
             if any(run.checkpoints.glob("step_*")):
                 error.add_note(f"To go on: rltrain resume={run.folder}")
         raise

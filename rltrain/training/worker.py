@@ -23,6 +23,7 @@ from rltrain.core import processes, seeding
 from rltrain.core.errors import RltrainError
 from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.types import Progress, Rows, Transition
+from rltrain.envs.supervisor import Remark
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import RunSettings
 from rltrain.training import build
@@ -106,6 +107,8 @@ def work(
     except Exception as error:
         where = traceback.format_exc()
         known = isinstance(error, RltrainError)
+        if isinstance(error, RltrainError) and error.__cause__ is not None:
+            error.trace = where  # which a pipe does not carry
         pipe.send(("error", error if known else f"{type(error).__name__}: {error}", where))
 
 
@@ -130,10 +133,12 @@ class _Worker:
         self.memory = _ShareMemory(arena, share)
         actor: Any = _Actor(_SharePolicy(self.policy, share, envs.observation_space), self.memory)
         self.sampler = InlineSampler(envs, actor, seeding.generator(run.seed, "acting"))
+        self.remarks: list[Remark] = []
+        self.sampler.tell = self.remarks.append
 
     def collect(
         self, horizon: int, policy: dict[str, Any] | None
-    ) -> tuple[int, list[Episode], dict[str, float]]:
+    ) -> tuple[int, list[Episode], dict[str, float], list[Remark]]:
         """Goes on to `horizon`, or to where the arena's limit is; says where it stopped."""
         if policy is not None:
             self.policy.load_state_dict(tensors(policy))
@@ -145,7 +150,8 @@ class _Worker:
 
         complete = sampler.collect(horizon, Progress(1), stop)
         at = horizon if complete else sampler.collected
-        return at, sampler.take_episodes(), sampler.take_seconds()
+        remarks, self.remarks[:] = [*self.remarks], []
+        return at, sampler.take_episodes(), sampler.take_seconds(), remarks
 
     def prepare_save(self, at: int) -> None:
         self.sampler.prepare_save(at)

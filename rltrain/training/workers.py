@@ -39,6 +39,7 @@ from rltrain.training.arena import (
     part_of_envs,
     shares,
 )
+from rltrain.training.sampler import Remarks
 from rltrain.training.worker import POLL, work
 
 _JOIN = 5.0  # seconds that a worker has to close its environments
@@ -62,6 +63,7 @@ class ProcessSampler(Stateful):
         self.collected = 0
         self.finished: list[tuple[int, float, int]] = []
         self.seconds = {"env": 0.0, "act": 0.0}
+        self._remarks = Remarks()
         self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces))
         self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
         self._shares = shares(spaces.num_envs, workers, max(1, len(spaces.agents)))
@@ -114,7 +116,9 @@ class ProcessSampler(Stateful):
         """How far each worker came; notes what it reports of its episodes and time."""
         reached = []
         for share, answer in zip(self._chosen(only), self._answers(stop, only), strict=True):
-            at, episodes, seconds = answer
+            at, episodes, seconds, remarks = answer
+            for remark in remarks:
+                self._remarks.tell(remark)
             reached.append(at)
             for episode in episodes:
                 self._unordered[share.rows.start + episode.env].append(episode)

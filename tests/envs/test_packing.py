@@ -64,13 +64,26 @@ def test_samples_of_the_space_are_taken() -> None:
     ("changes", "where", "got"),
     [
         ({"bits": np.array([1, 2, 0])}, "bits", "int64 of shape"),
+        ({"bits": [1, 2, 0]}, "bits", "list [1, 2, 0]"),
+        ({"bits": 1}, "bits", "int 1"),
         ({"bits": np.array([1, 0])}, "bits", "shape"),
         ({"dials": np.array([1, 9])}, "dials", "shape"),
         ({"dials": np.array([1.0, 8.0])}, "dials", "float64"),
+        ({"dials": [1, 9]}, "dials", "list [1, 9]"),
+        ({"dials": [1, [8, 8]]}, "dials", "list [1, [8, 8]]"),
+        ({"dials": "18"}, "dials", "str '18'"),
         ({"mode": 0}, "mode", "int 0"),
         ({"mode": 1.0}, "mode", "float 1.0"),
-        ({"pair": (np.zeros(2), np.array(1))}, "pair.0", "float64 of shape"),
-        ({"pair": (np.zeros(2, np.float32),)}, "pair", "nothing of that name"),
+        ({"mode": np.array([1, 2])}, "mode", "int64 of shape (2,)"),
+        ({"mode": None}, "mode", "NoneType None"),
+        ({"pair": (np.zeros(3), np.array(1))}, "pair.0", "float64 of shape (3,)"),
+        ({"pair": (np.zeros(2, complex), np.array(1))}, "pair.0", "complex128 of shape"),
+        ({"pair": ([0.5, 1e300], np.array(1))}, "pair.0", "list [0.5, 1e+300]"),
+        ({"pair": (["a", "b"], np.array(1))}, "pair.0", "list ['a', 'b']"),
+        ({"pair": ([0.5, None], np.array(1))}, "pair.0", "list [0.5, None]"),
+        ({"pair": (np.zeros(2), np.array(1.5))}, "pair.1", "float64"),
+        ({"pair": (np.zeros(2), np.nan)}, "pair.1", "float nan"),
+        ({"pair": (np.zeros(2, np.float32),)}, "pair", "nothing called 1"),
         ({"word": "abcab"}, "word", "str 'abcab'"),
         ({"word": ""}, "word", "str ''"),
         ({"word": "abd"}, "word", "str 'abd'"),
@@ -89,7 +102,89 @@ def test_a_part_that_is_missing_is_told() -> None:
     del obs["word"]
     with pytest.raises(MismatchError) as caught:
         Packer(layout_of(SPACE))(obs)
-    assert "nothing of that name" in caught.value.got
+    assert "nothing called word" in caught.value.got
+
+
+BOX = spaces.Box(-1e9, 1e9, (2,))
+
+
+@pytest.mark.parametrize(
+    ("space", "obs", "row"),
+    [
+        (BOX, [0.5, -1], [0.5, -1]),
+        (BOX, (0.5, -1), [0.5, -1]),
+        (BOX, np.array([0.5, -1]), [0.5, -1]),
+        (BOX, np.array([0.5, -1], np.float16), [0.5, -1]),
+        (BOX, np.array([3, -1]), [3, -1]),
+        (BOX, np.array([True, False]), [1, 0]),
+        (spaces.Box(-1, 1, (2,), np.float64), np.array([0.5, -1], np.float32), [0.5, -1]),
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([255, 0]), [255, 0]),
+        (spaces.Box(0, 255, (2,), np.uint8), [255, 0], [255, 0]),
+        (spaces.Box(-9, 9, (2,), np.int64), [3.0, -1.0], [3, -1]),
+        (spaces.Box(0, 1, ()), 0.5, 0.5),
+        (spaces.Box(0, 1, ()), np.float64(0.5), 0.5),
+        (spaces.Box(0, 1, ()), np.array([0.5]), 0.5),
+        (spaces.Box(0, 1, (1,)), 0.5, [0.5]),
+        (spaces.Discrete(3, start=1), np.int8(2), 1),
+        (spaces.Discrete(3, start=1), np.array([2]), 1),
+        (spaces.Discrete(2), True, 1),
+        (spaces.Discrete(2), np.bool_(True), 1),
+        (spaces.MultiDiscrete([3, 4]), [1, 2], [1, 2]),
+        (spaces.MultiDiscrete([3, 4]), (1, 2), [1, 2]),
+        (spaces.MultiDiscrete([3, 4]), np.array([1, 2], np.int8), [1, 2]),
+        (spaces.MultiBinary(3), [1, 0, 1], [1, 0, 1]),
+        (spaces.MultiBinary(3), (True, False, True), [1, 0, 1]),
+        (spaces.MultiBinary(3), np.array([1.0, 0.0, 1.0]), [1, 0, 1]),
+    ],
+    ids=str,
+)
+def test_values_of_another_form_become_what_the_space_declares(
+    space: Any, obs: Any, row: Any
+) -> None:
+    pack = Packer(layout_of(space))
+    shape, dtype = pack.layout.row
+    rows = np.zeros((1, *shape), dtype)
+    rows[0] = pack(obs)
+    assert rows[0].tolist() == row
+    inside = Packer(layout_of(spaces.Dict(a=spaces.Tuple([space]))))
+    for nested in ({"a": (obs,)}, {"a": [obs]}):
+        fields = inside.layout.view(inside(nested))
+        assert fields["a.0"].tolist() == row
+    assert not pack.rounded
+
+
+@pytest.mark.parametrize(
+    ("space", "obs"),
+    [
+        (BOX, np.array([2**24 + 1, 0])),
+        (BOX, [2**24 + 1, 0]),
+        (spaces.Box(-(2.0**60), 2.0**60, (2,), np.float64), np.array([2**53 + 1, 0])),
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([256, 0])),
+        (spaces.Box(0, 255, (2,), np.uint8), [-1, 0]),
+        (spaces.Box(-9, 9, (2,), np.int64), [0.5, 0]),
+        (spaces.Box(-9, 9, (2,), np.int64), np.array([2**63, 0], np.uint64)),
+        (BOX, [1e39, 0]),
+    ],
+    ids=str,
+)
+def test_values_that_would_change_are_refused(space: Any, obs: Any) -> None:
+    with pytest.raises(MismatchError):
+        Packer(layout_of(space))(obs)
+
+
+def test_arrays_of_floats_that_lose_digits_are_rounded_and_named() -> None:
+    pack = Packer(layout_of(spaces.Dict(a=BOX, b=BOX)))
+    row = pack({"a": np.array([0.1, 1.0]), "b": [0.1, 1.0]})
+    fields = pack.layout.view(row)
+    for name in "ab":
+        assert fields[name].tolist() == np.array([0.1, 1.0], np.float32).tolist()
+    assert pack.rounded == {"a": "float64 for float32"}
+
+
+def test_a_tuple_of_numbers_may_be_an_array() -> None:
+    pack = Packer(layout_of(spaces.Tuple([spaces.Discrete(3), spaces.Discrete(4)])))
+    fields = pack.layout.view(pack(np.array([2, 3])))
+    assert [fields["0"].tolist(), fields["1"].tolist()] == [2, 3]
 
 
 def test_rows_that_hold_no_number_are_found_in_any_part() -> None:

@@ -159,7 +159,13 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "termination": (lambda a: a[3].pop("b"), "no termination of b"),
     "observation": (lambda a: a[1].pop("b"), "no observation of b"),
     "shape": (lambda a: a[1].update(b=np.zeros(3, np.float32)), r"of b, .*shape \(3,\)"),
-    "dtype": (lambda a: a[1].update(b=np.zeros(2)), "float64 of shape"),
+    "dtype": (lambda a: a[1].update(b=np.zeros(2, complex)), "complex128 of shape"),
+    "reward pair": (
+        lambda a: a[2].update(b=np.zeros(2)),
+        r"the reward of b float64 of shape \(2,\). It must be one number .environment 0, step 1",
+    ),
+    "reward text": (lambda a: a[2].update(a="1.5"), "the reward of a str '1.5'"),
+    "flag text": (lambda a: a[3].update(b="False"), "termination of b = str 'False'"),
     "gone": (lambda a: a[0].agents.remove("b"), "b is gone, and was neither"),
     "nan": (lambda a: a[1]["b"].fill(np.nan), "an observation of b that is no number"),
     "reward nan": (lambda a: a[2].update(b=np.nan), "the reward nan of b .environment 0, step 1"),
@@ -171,6 +177,26 @@ def test_a_broken_interface_is_named_with_the_agent(fault: str) -> None:
     spoil, said = FAULTS[fault]
     with pytest.raises(EnvError, match=said):
         play(vector(spoil=spoil), 1)
+
+
+def test_bounds_are_those_of_agents_that_acted() -> None:
+    narrow = dict.fromkeys(("a", "b"), spaces.Box(1, 3, (2,), np.float32))
+    envs = vector(observations=narrow)  # b observes (2, its step), a is gone after one step
+    envs.restart()
+    for _ in range(3):
+        envs.step(np.zeros(2, np.int64))
+    assert not envs.take_remarks()  # a row of 0 stands for who is gone
+
+    def outside(answers: Any) -> None:
+        if answers[0].steps == 2:
+            answers[1]["b"][:] = 4
+
+    envs = vector(observations=narrow, spoil=outside)
+    envs.restart()
+    for _ in range(3):
+        envs.step(np.zeros(2, np.int64))
+    (remark,) = envs.take_remarks()
+    assert "an observation of b outside its declared bounds: 4 at 0" in remark.text
 
 
 def test_an_episode_without_agents_is_an_error() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fractions
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
+from gymnasium.wrappers import OrderEnforcing, TimeLimit
 
 from rltrain.core.errors import EnvError
 from rltrain.core.layout import layout_of
 from rltrain.core.seeding import derive
 from rltrain.core.state import digest
 from rltrain.envs.vector import Episode, VectorEnv, VectorStep
+from rltrain.envs.wrappers import FrameStack
 from tests.envs.toys import HiddenToy, Toy
 from tests.files import through_file
 
@@ -275,9 +280,10 @@ def test_actions_of_several_components_are_the_spaces_own(
 @pytest.mark.parametrize(
     ("fault", "kwargs", "actual"),
     [
-        ("dtype", {}, "float64 of shape (2,)"),
+        ("complex", {}, "complex64 of shape (2,)"),
         ("shape", {}, "float32 of shape (1,)"),
-        ("list", {}, "list [0.0, 2.0]"),
+        ("ragged", {}, "list [[0.0, 2.0], 1.0]"),
+        ("text", {}, "returned str '["),
         ("above", {"discrete": True}, "int 1000"),
         ("below", {"discrete": True}, "int -1"),
         ("below", {"discrete": True, "start": 4}, "int -1"),
@@ -295,6 +301,297 @@ def test_an_observation_outside_the_declared_space_is_an_error(
     first_digits = actual.replace("2.0", f"{fault_at}.0")
     for part in ("Toy-v0", expected, first_digits, "environment 0"):
         assert part in str(error.value)
+
+
+class Answering(gym.Env[Any, Any]):
+    """Observes two zeros; `reset` and `step` return what `first` and `then` make of that.
+
+    `then` is a whole answer, or what changes of a usual one, by name.
+    """
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, first: Any = None, then: Any = None, seeded: bool = True) -> None:
+        self.first, self.then = first, then or {}
+        if not seeded:
+            self.reset = lambda: (np.zeros(2, np.float32), {})  # type: ignore[method-assign]
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        obs = np.zeros(2, np.float32)
+        return (obs, {}) if self.first is None else self.first(obs)
+
+    def step(self, action: Any) -> Any:
+        names = ("obs", "reward", "terminated", "truncated", "info")
+        usual = dict(zip(names, (np.zeros(2, np.float32), 1.0, False, False, {}), strict=True))
+        if callable(self.then):
+            return self.then(*usual.values())
+        return tuple((usual | self.then).values())
+
+
+RESETS: dict[str, tuple[Any, str]] = {
+    "observation": (lambda obs: obs, r"float32 of shape \(2,\)"),
+    "list": (lambda obs: obs.tolist(), r"list \[0.0, 0.0\]"),
+    "pair": (lambda obs: (obs, obs), r"a tuple of 2 values \(ndarray, ndarray\)"),
+    "three": (lambda obs: (obs, {}, 1), "a tuple of 3 values"),
+    "dict": (lambda obs: {"a": obs, "b": {}}, "dict"),
+    "nothing": (lambda obs: (), "a tuple of 0 values"),
+    "none": (lambda obs: type(None)(), "NoneType None"),
+}
+STEPS: dict[str, tuple[Any, str]] = {
+    "four": (lambda o, r, d, t, i: (o, r, d, i), "a tuple of 4 values"),
+    "observation": (lambda o, r, d, t, i: o, r"float32 of shape \(2,\)"),
+    "none": (lambda o, r, d, t, i: None, "NoneType None"),
+}
+WRAPPERS: dict[str, Callable[[Any], Any]] = {
+    "bare": lambda env: env,
+    "limited": lambda env: TimeLimit(OrderEnforcing(env), 9),
+    "stacked": lambda env: FrameStack(env, 2),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("answer", RESETS)
+def test_a_reset_of_the_old_interface_is_named_in_one_line(answer: str, wrapper: str) -> None:
+    first, said = RESETS[answer]
+    envs = VectorEnv(lambda: WRAPPERS[wrapper](Answering(first)), 1, 0, "test")
+    with pytest.raises(EnvError, match="(?s)^Answering: reset returned " + said) as caught:
+        envs.restart()
+    assert "(observation, info)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_reset_that_takes_no_seed_is_named_in_one_line(wrapper: str) -> None:
+    envs = VectorEnv(lambda: WRAPPERS[wrapper](Answering(seeded=False)), 1, 0, "test")
+    said = r"^Answering: reset does not take seed. reset\(\*, seed=None"
+    with pytest.raises(EnvError, match=said):
+        envs.restart()
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("answer", STEPS)
+def test_a_step_of_the_old_interface_is_named_in_one_line(answer: str, wrapper: str) -> None:
+    then, said = STEPS[answer]
+    envs = VectorEnv(lambda: WRAPPERS[wrapper](Answering(then=then)), 2, 0, "test")
+    envs.restart()
+    with pytest.raises(EnvError, match=r"^Answering: step returned ") as caught:
+        envs.step(zeros(envs))
+    text = str(caught.value)
+    assert "(observation, reward, terminated, truncated, info)" in text
+    assert text.endswith("(environment 0, step 1 of its episode).")
+    assert "\n" not in text
+    if wrapper == "bare":
+        assert re.search(said, text)
+
+
+def test_five_numbers_are_not_the_five_values_of_a_step() -> None:
+    envs = side_by_side(Answering(then=lambda *usual: np.zeros(5)))
+    envs.restart()
+    with pytest.raises(EnvError, match=r"step returned float64 of shape \(5,\)"):
+        envs.step(zeros(envs))
+
+
+ONE_NUMBER: list[Any] = [
+    2,
+    2.0,
+    np.float32(2),
+    np.int64(2),
+    np.array(2.0),
+    np.array([2.0]),
+    np.array([[2]], np.int8),
+    np.array([2.0], np.float16),
+    torch.tensor([2.0]),
+    fractions.Fraction(2),
+]
+
+
+@pytest.mark.parametrize("reward", ONE_NUMBER, ids=repr)
+@pytest.mark.parametrize("others", [1.0, None], ids=["mixed", "all"])
+def test_a_reward_of_one_number_counts_as_it(reward: Any, others: float | None) -> None:
+    second = Answering(then={"reward": reward if others is None else others})
+    envs = side_by_side(Answering(then={"reward": reward}), second)
+    envs.restart()
+    step = envs.step(zeros(envs))
+    assert step.reward.tolist() == [2.0, others or 2.0]
+    assert (step.reward.dtype, envs.returns.dtype) == (np.float32, np.float64)
+
+
+def test_a_truth_value_is_a_reward_of_0_or_1() -> None:
+    envs = side_by_side(*(Answering(then={"reward": r}) for r in (True, np.bool_(False))))
+    envs.restart()
+    assert envs.step(zeros(envs)).reward.tolist() == [1.0, 0.0]
+
+
+NOT_A_NUMBER: dict[str, tuple[Any, str]] = {
+    "vector": (np.zeros(2), r"float64 of shape \(2,\)"),
+    "empty": (np.zeros(0), r"float64 of shape \(0,\)"),
+    "list": ([1.0], r"list \[1.0\]"),
+    "tuple": ((1.0,), r"a tuple of 1 values \(float\)"),
+    "dict": ({"a": 1.0}, "dict {'a': 1.0}"),
+    "complex": (1j, "complex 1j"),
+    "complex array": (np.array(1j), "complex128 1j"),
+    "text": ("1.5", "str '1.5'"),
+    "none": (None, "NoneType None"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_A_NUMBER)
+@pytest.mark.parametrize("others", ["usual", "same"])
+def test_a_reward_that_is_not_one_number_is_named(kind: str, others: str) -> None:
+    reward, said = NOT_A_NUMBER[kind]
+    first = {"reward": reward} if others == "same" else {}
+    envs = side_by_side(Answering(then=first), Answering(then={"reward": reward}))
+    envs.restart()
+    number = 0 if others == "same" else 1
+    with pytest.raises(EnvError, match=f"step returned the reward {said}. It must be one") as e:
+        envs.step(zeros(envs))
+    assert f"(environment {number}, step 1 of its episode)" in str(e.value)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("which", ["terminated", "truncated"])
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        (np.bool_(True), True),
+        (np.array(True), True),
+        (np.array([False]), False),
+        (1, True),
+        (0.0, False),
+        (np.int64(1), True),
+        (torch.tensor(True), True),
+    ],
+    ids=repr,
+)
+def test_flags_may_be_arrays_or_0_and_1(which: str, flag: Any, value: bool) -> None:
+    envs = side_by_side(Answering(then={which: flag}), Answering())
+    envs.restart()
+    step = envs.step(zeros(envs))
+    assert getattr(step, which).tolist() == [value, False]
+    assert step.terminated.dtype == step.truncated.dtype == np.bool_
+
+
+@pytest.mark.parametrize("which", ["terminated", "truncated"])
+@pytest.mark.parametrize("flag", ["False", "", None, 2, 0.5, [True], np.zeros(2, bool)], ids=repr)
+def test_flags_that_are_not_true_or_false_are_named(which: str, flag: Any) -> None:
+    envs = side_by_side(Answering(then={which: flag}), Answering(then={which: flag}))
+    envs.restart()
+    with pytest.raises(EnvError, match=f"step returned {which} = .*It must be True or False"):
+        envs.step(zeros(envs))
+
+
+class Raising(Answering):
+    """Raises in its method `where`, at its `at`-th call."""
+
+    def __init__(self, where: str = "step", at: int = 1) -> None:
+        super().__init__()
+        self.where, self.left = where, at
+
+    def called(self, where: str) -> None:
+        self.left -= where == self.where
+        if self.left == 0:
+            raise ValueError("too many values\n  to unpack")
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.called("reset")
+        return super().reset()
+
+    def step(self, action: Any) -> Any:
+        self.called("step")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize(
+    ("where", "at", "when"),
+    [("step", 3, "step 3 of its episode"), ("reset", 1, "at the start of an episode")],
+)
+def test_an_error_of_the_environments_own_is_one_line(
+    where: str, at: int, when: str, wrapper: str
+) -> None:
+    envs = VectorEnv(lambda: WRAPPERS[wrapper](Raising(where, at)), 2, 0, "test", first=4)
+    said = f"Raising: {where} raised ValueError: too many values to unpack (environment 4, {when})"
+    with pytest.raises(EnvError, match="^" + re.escape(said)) as caught:
+        run_for(envs, 3)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+class Wandering(Answering):
+    """Observes how many steps it took, in a Box that ends at 1."""
+
+    def __init__(self, length: int = 10**9, scale: float = 1.0) -> None:
+        super().__init__()
+        self.length, self.scale, self.count = length, scale, 0
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.count = 0
+        return super().reset()
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        obs = np.array([0, self.scale * self.count], np.float32)
+        return obs, 1.0, self.count == self.length, False, {}
+
+
+def remarks(envs: VectorEnv) -> list[str]:
+    return [remark.text for remark in envs.take_remarks()]
+
+
+def test_an_observation_outside_its_bounds_is_said_once_and_used_as_it_is() -> None:
+    envs = side_by_side(Answering(), Wandering())
+    run_for(envs, 1)
+    assert not envs.take_remarks()  # 1 is inside
+    assert envs.step(zeros(envs)).obs[1].tolist() == [0, 2]
+    assert remarks(envs) == [
+        "Answering returned an observation outside its declared bounds: 2 at 1, where the Box has"
+        " -1 to 1 (environment 1). It is used as it is."
+    ]
+    for _ in range(200):
+        envs.step(zeros(envs))
+    assert not envs.take_remarks()
+
+
+def test_a_later_step_outside_bounds_is_noticed_too_and_a_final_observation_always() -> None:
+    late = side_by_side(Wandering(scale=0.01))  # outside from its step 101 on
+    run_for(late, 127)
+    assert not late.take_remarks()
+    late.step(zeros(late))
+    assert "1.28 at 1" in remarks(late)[0]
+    final = side_by_side(Wandering(105, 0.0099), Answering())  # outside at its step 102
+    run_for(final, 104)
+    assert not final.take_remarks()
+    final.step(zeros(final))
+    assert "1.0395 at 1" in remarks(final)[0]
+
+
+@pytest.mark.parametrize(
+    ("space", "obs"),
+    [
+        (spaces.Box(0, 255, (2,), np.uint8), np.array([0, 255], np.uint8)),
+        (spaces.Box(-np.inf, np.inf, (2,)), np.array([-1e9, 1e9], np.float32)),
+        (spaces.Box(0, 1, (2,), np.bool_), np.array([False, True])),
+        (spaces.Discrete(3), 2),
+    ],
+    ids=str,
+)
+def test_what_cannot_leave_its_bounds_is_not_checked(space: gym.Space, obs: Any) -> None:
+    env = Answering(first=lambda _: (obs, {}), then={"obs": obs})
+    env.observation_space = space  # type: ignore[assignment] # of another kind
+    envs = side_by_side(env)
+    run_for(envs, 3)
+    assert not envs.take_remarks()
+    assert not envs._bounds.due(ended=True)
+
+
+def test_rounded_observations_are_said_once() -> None:
+    obs = np.array([0.1, 0.2])
+    envs = side_by_side(Answering(then={"obs": obs}), Answering(then={"obs": obs}))
+    run_for(envs, 3)
+    assert envs.obs[0].tolist() == obs.astype(np.float32).tolist()
+    assert remarks(envs) == [
+        "Answering returned float64 for float32 as observation: its values are rounded."
+    ]
 
 
 def run_for(envs: VectorEnv, steps: int) -> None:
@@ -479,9 +776,9 @@ def test_a_dict_is_a_row_of_bytes_with_the_true_successor() -> None:
 @pytest.mark.parametrize(
     ("spoilt", "message"),
     [
-        ({"far": np.zeros(2)}, r"Box\(-9.0, 9.0, \(2,\), float32\) as far, but returned float64"),
+        ({"far": np.zeros(3)}, r"Box\(-9.0, 9.0, \(2,\), float32\) as far, but returned float64"),
         ({"inner": {"mode": 3}}, r"Discrete\(3\) as inner.mode, but returned int 3"),
-        ({"inner": {}}, "as inner, but returned nothing of that name"),
+        ({"inner": {}}, "as inner, but returned nothing called mode in {}"),
         ({"far": np.array([0, np.nan], np.float32)}, "no number.*environment 1, after step 2"),
     ],
 )

@@ -13,9 +13,10 @@ import numpy as np
 from gymnasium import spaces
 
 FAULTS: dict[str, Callable[[Any], Any]] = {
-    "dtype": lambda obs: obs.astype(np.float64),
+    "complex": lambda obs: obs.astype(np.complex64),
     "shape": lambda obs: obs[:1],
-    "list": lambda obs: obs.tolist(),
+    "ragged": lambda obs: [obs.tolist(), 1.0],
+    "text": lambda obs: str(obs),
     "nan": lambda obs: obs * np.nan,
     "inf": lambda obs: obs + np.inf,
     "above": lambda obs: 1000,

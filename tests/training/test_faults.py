@@ -218,7 +218,7 @@ def test_a_crash_of_the_environment_keeps_logs_and_checkpoints(
     monkeypatch.syspath_prepend(str(in_tmp))
     overrides = [o for o in small("ppo") if not o.startswith("env=")]
     values = compose(*overrides, "env=crashing_env:Crashing-v0", "run_name=a", "eval.every=0")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(EnvError, match="step raised ZeroDivisionError"):
         session.start(values)
     assert "ZeroDivisionError" in Path("outputs/a/error.txt").read_text()
     rows = read_csv(Path("outputs/a/progress.csv"))

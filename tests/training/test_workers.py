@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from rltrain.core.errors import EnvError, TrainingError, UserError
+from rltrain.core.errors import EnvError, UserError
 from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import assemble, checkpoint, session
@@ -275,15 +276,24 @@ def test_a_mistake_of_the_environment_reads_as_inline(
         session.start(compose(*command))
 
 
-def test_a_crash_of_the_environment_shows_where(
-    compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("sampler", ["inline", "processes"])
+def test_a_crash_of_the_environment_is_one_line_and_its_folder_says_where(
+    sampler: str,
+    compose: Any,
+    in_tmp: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = NAN_ENV.replace("bad = ", "bad = 1 / (45 - self.steps) and ")
     (in_tmp / "zero_env.py").write_text(source.replace("Nan-v0", "Zero-v0"))
     monkeypatch.syspath_prepend(str(in_tmp))
-    command = overrides("ppo", "env=zero_env:Zero-v0", "algo.n_steps=64")
-    with pytest.raises(TrainingError, match=r"ZeroDivisionError[\s\S]*zero_env\.py"):
+    command = overrides("ppo", "env=zero_env:Zero-v0", "algo.n_steps=64", f"sampler={sampler}")
+    said = r"^Zero-v0: step raised ZeroDivisionError: division by zero \(environment \d, step 9 of"
+    with pytest.raises(EnvError, match=said) as caught:
         session.start(compose(*command))
+    assert "\n" not in str(caught.value)
+    report = next(in_tmp.glob("outputs/*/error.txt")).read_text()
+    assert re.search(r'zero_env\.py", line \d+, in step', report)
+    assert report.splitlines()[-1] == str(caught.value)
 
 
 def children(parent: int) -> list[int]:

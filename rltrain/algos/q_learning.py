@@ -41,7 +41,12 @@ class TablePolicy(Policy):
 
 
 class QLearning(Algorithm):
-    """Q(s, a) ← Q(s, a) + α [r + γ max_a' Q(s', a') − Q(s, a)], after every step."""
+    """Q(s, a) ← Q(s, a) + α [r + γ max_a' Q(s', a') − Q(s, a)], after every step.
+
+    Environments that step together have targets from the same table, and their updates follow
+    one another: a pair that several of them are in moves by α towards each of its targets in
+    turn, and never past them.
+    """
 
     _state = ("policy", "visits")
 
@@ -55,27 +60,31 @@ class QLearning(Algorithm):
     def update(self, progress: Progress) -> Metrics:
         s, q, step = self.settings, self.policy.table, self.memory.step
         assert step is not None
-        taken = (step.obs, step.action)
         target = one_step_target(
             step.reward, step.terminated.astype(np.float64), q[step.successor].max(-1), s.gamma
         )
-        error = target - q[taken]  # [B]
+        error = target - q[step.obs, step.action]  # [B]
         if not np.isfinite(error).all():
             raise TrainingError(f"train/td_error is {error}; the update was not applied.")
-        rate = self._rate(progress, taken)
-        np.add.at(q, taken, rate * error)
+        pairs = list(zip(step.obs.tolist(), step.action.tolist(), strict=True))
+        rates = self._rates(progress, pairs)
+        for pair, rate, y in zip(pairs, rates, target.tolist(), strict=True):
+            q[pair] += rate * (y - q[pair])
         progress.updates += 1
         metrics: dict[str, Any] = self.policy.exploration.advance(progress.fraction)
         return metrics | {
             "train/td_error": float(np.abs(error).mean()),
-            "train/learning_rate": float(rate.mean()) if isinstance(rate, np.ndarray) else rate,
+            "train/learning_rate": sum(rates) / len(rates),
         }
 
-    def _rate(self, progress: Progress, taken: tuple[Rows, Rows]) -> Rows | float:
-        """α, or with `inverse` α / n(s, a) `[B]`, whose n counts these visits too."""
+    def _rates(self, progress: Progress, pairs: list[tuple[int, int]]) -> list[float]:
+        """Return α of each environment, or with `inverse` α / n(s, a), where n counts its visit."""
         s = self.settings
-        if s.learning_rate_schedule == "inverse":
-            np.add.at(self.visits, taken, 1)
-            rate: Rows = s.learning_rate / self.visits[taken]
-            return rate
-        return scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
+        if s.learning_rate_schedule != "inverse":
+            rate = scheduled(s.learning_rate, s.learning_rate_schedule, progress.fraction)
+            return [rate] * len(pairs)
+        rates = []
+        for pair in pairs:
+            self.visits[pair] += 1
+            rates.append(s.learning_rate / int(self.visits[pair]))
+        return rates

@@ -61,10 +61,24 @@ def test_termination_does_not_bootstrap_and_truncation_does(algorithm: Any) -> N
     assert q[1, 0] == pytest.approx(0.1 * (1 + 0.5 * 4))
 
 
-def test_two_environments_in_one_state_both_count(algorithm: Any) -> None:
+def test_environments_in_one_state_move_it_in_turn(algorithm: Any) -> None:
     algorithm.memory.add(transition([3, 3], [1, 1], [1.0, 2.0], successor=[3, 3]))
     algorithm.update(Progress(100))
-    assert algorithm.policy.table[3, 1] == pytest.approx(0.1 * 1 + 0.1 * 2)
+    first = 0.1 * 1
+    assert algorithm.policy.table[3, 1] == pytest.approx(first + 0.1 * (2 - first))
+
+
+def test_many_environments_in_one_state_never_pass_their_target(compose: Any) -> None:
+    """After n updates of B environments with target y, Q is y (1 − (1 − α)^(n B))."""
+    algorithm = of(compose, "algo.learning_rate=0.5", "env.num_envs=32", "algo.gamma=0")
+    for _ in range(3):
+        algorithm.memory.add(transition([3] * 32, [1] * 32, [4.0] * 32, successor=[3] * 32))
+        algorithm.update(Progress(100))
+    assert algorithm.policy.table[3, 1] == pytest.approx(4 * (1 - 0.5**96))
+    slow = of(compose, "algo.learning_rate=0.01", "env.num_envs=32", "algo.gamma=0")
+    slow.memory.add(transition([3] * 32, [1] * 32, [4.0] * 32, successor=[3] * 32))
+    slow.update(Progress(100))
+    assert slow.policy.table[3, 1] == pytest.approx(4 * (1 - 0.99**32))
 
 
 def test_a_target_that_is_no_number_is_not_applied(algorithm: Any) -> None:
@@ -103,9 +117,10 @@ def test_an_inverse_rate_is_over_the_visits_of_the_pair(compose: Any) -> None:
         ([0, 1], [0, 0]),  # first visits of both: .8
         ([0, 2], [0, 0]),  # a second and a first: .4 and .8
         ([0, 0], [0, 1]),  # a third, and another action: .8/3 and .8
+        ([0, 0], [0, 0]),  # a fourth and a fifth: .8/4 and .8/5
     )
-    assert found == pytest.approx([0.8, 0.6, (0.8 / 3 + 0.8) / 2])
-    assert algorithm.visits[0, :2].tolist() == [3, 1]
+    assert found == pytest.approx([0.8, 0.6, (0.8 / 3 + 0.8) / 2, (0.8 / 4 + 0.8 / 5) / 2])
+    assert algorithm.visits[0, :2].tolist() == [5, 1]
 
 
 def test_an_inverse_rate_of_one_averages_all_targets(compose: Any) -> None:
@@ -113,7 +128,7 @@ def test_an_inverse_rate_of_one_averages_all_targets(compose: Any) -> None:
     for rewards in ([1.0, 2.0], [6.0, 3.0]):
         algorithm.memory.add(transition([0, 0], [2, 2], rewards, successor=[9, 9]))
         algorithm.update(Progress(100))
-    # both at once count twice: ½ (1 + 2) = 1.5, then + ¼ (4.5 + 1.5) = 3 = (1 + 2 + 6 + 3)/4
+    # (1 + 2 + 6 + 3) / 4
     assert algorithm.policy.table[0, 2] == pytest.approx(3.0)
 
 

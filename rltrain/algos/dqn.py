@@ -33,7 +33,7 @@ from rltrain.core.types import Progress, Rows
 from rltrain.exploration.discrete import Noisy
 from rltrain.functional import distributional
 from rltrain.functional.schedules import linear
-from rltrain.functional.td import action_values, huber_losses
+from rltrain.functional.td import action_values, huber_losses, target_share
 from rltrain.memory.mixed import MixedReplay, with_dataset
 from rltrain.memory.n_step import NStepReplay
 from rltrain.memory.prioritized import PrioritizedReplay
@@ -67,6 +67,7 @@ class DQNPolicy(Policy):
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
         x = self.recall.moment(self.inputs.array(obs), state)
+        draw_from(self.noisy, rng if explore else None)
         known = None if state is None else self.q_values(x)  # the state moves on, asked or not
 
         def q_values() -> Rows:
@@ -75,7 +76,6 @@ class DQNPolicy(Policy):
         if not explore:
             action = q_values().argmax(-1)
             return action, self.recall.after(x, state), {}
-        draw_from(self.noisy, rng)
         action = self.exploration.choose(q_values, len(obs), self.num_actions, rng)
         draw_from(self.noisy, None)
         return action, self.recall.after(x, state), self.recall.extras(state)
@@ -159,11 +159,9 @@ class DQNLearner:
         values: Tensor = self.network(successor) if self.settings.double else after
         return values.argmax(-1)
 
-    @torch.no_grad()
-    def update_target(self) -> None:
-        """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
-        for slow, fast_ in zip(self.target.parameters(), self.network.parameters(), strict=True):
-            slow.lerp_(fast_, self.settings.tau)
+    def update_target(self, count: int = 1) -> None:
+        """θ⁻ ← (1 − τ) θ⁻ + τ θ, `count` times."""
+        follow([self.target], [self.network], target_share(self.settings.tau, count))
 
 
 class C51Learner(DQNLearner):
@@ -279,16 +277,28 @@ class DQN(OffPolicy):
     def train(self, count: int, progress: Progress) -> dict[str, Any]:
         s, memory = self.settings, self.memory
         metrics: dict[str, Any] = {}
-        if progress.steps // s.target_update_interval > self.copied_at:
-            self.copied_at = progress.steps // s.target_update_interval
-            self.learner.update_target()
         if isinstance(memory, PrioritizedReplay):
             memory.beta = linear(s.priority_beta, 1.0, progress.fraction)
             metrics["train/priority_beta"] = memory.beta
+        trainings = count // s.gradient_steps
+        history = []
         draw_from(self.noisy, self.rng)
-        history = [self._step() for _ in range(count)]
+        for i in range(1 - trainings, 1):  # the last of them was due most recently
+            self._update_target((self.trained_at + i) * s.train_freq)
+            history += [self._step() for _ in range(s.gradient_steps)]
         draw_from(self.noisy, None)
         return metrics | (named(("loss", "q_value"), means(history)) if history else {})
+
+    def _update_target(self, steps: int) -> None:
+        """Make the target updates that were due by environment step `steps`.
+
+        A training that was due at that step sees these and no later ones, as it would if there
+        were one environment: several steps may have been taken since the last update.
+        """
+        due = steps // self.settings.target_update_interval - self.copied_at
+        if due > 0:
+            self.copied_at += due
+            self.learner.update_target(due)
 
     def reset_targets(self) -> None:
         follow([self.target], [self.policy.network], 1.0)

@@ -11,7 +11,7 @@ from torch import nn
 
 from rltrain.fast.mlp import FlatParameters, Floats, Layers, NumpyMLP, flatten, linear_layers
 from rltrain.fast.optimizers import flat_optimizer
-from rltrain.functional.td import one_step_target
+from rltrain.functional.td import one_step_target, target_share
 from rltrain.networks.q_network import Dueling
 from rltrain.settings.off_policy import DQNSettings
 
@@ -118,7 +118,6 @@ class NumpyDQNLearner:
         errors = None if weight is None else np.abs(error)
         return loss, float(np.add.reduce(value)) / len(x), errors
 
-    def update_target(self) -> None:
-        """θ⁻ ← (1 − τ) θ⁻ + τ θ."""
+    def update_target(self, count: int = 1) -> None:
         slow, fast = self.flat_target.values, self.flat.values
-        slow += self.settings.tau * (fast - slow)
+        slow += target_share(self.settings.tau, count) * (fast - slow)

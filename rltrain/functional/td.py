@@ -27,6 +27,14 @@ def one_step_target(reward: Real, terminated: Real, next_value: Real, gamma: flo
     return reward + gamma * (1 - terminated) * next_value
 
 
+def target_share(tau: float, count: int) -> float:
+    """Return the share of the online network after `count` target updates of share τ, in one.
+
+    That is 1 − (1 − τ)^count, as long as the online network stays as it is in between.
+    """
+    return tau if count == 1 else 1 - (1 - tau) ** count
+
+
 def action_values(q_values: Tensor, action: Tensor) -> Tensor:
     """Q(s, a) `[N]` of the actions taken `[N]` out of `q_values` `[N, A]`."""
     return q_values.gather(1, action.unsqueeze(1)).squeeze(1)

@@ -69,6 +69,59 @@ def test_target_is_copied_every_interval_of_environment_steps(compose: Any) -> N
     assert changes == [48, 96, 144, 192, 240]
 
 
+@pytest.mark.parametrize("num_envs", [1, 4, 8])
+@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+def test_as_many_target_updates_as_are_due(compose: Any, kernels: str, num_envs: int) -> None:
+    """τ = .01 every 2 steps and a network that stays: 1 − .99^k of the way after k updates,
+    however many environments are stepped together."""
+    algorithm, sampler = build(
+        compose,
+        f"env.num_envs={num_envs}",
+        f"kernels={kernels}",
+        "algo.tau=0.01",
+        "algo.target_update_interval=2",
+        "algo.train_freq=4",
+        "algo.learning_rate=1e-30",
+    )
+    progress = Progress(10_000)
+    collect(algorithm, sampler, progress, 32)
+    online, target = algorithm.policy.network, algorithm.target
+    with torch.no_grad():
+        for p in online.parameters():
+            p.fill_(1.0)
+        for p in target.parameters():
+            p.fill_(0.0)
+    collect(algorithm, sampler, progress, 96)
+    expected = 1 - 0.99 ** ((96 - 32) // 2)
+    for p in target.parameters():
+        torch.testing.assert_close(p, torch.full_like(p, expected), rtol=1e-4, atol=0)
+
+
+def test_each_training_sees_the_target_updates_due_by_its_step(
+    compose: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 environments, a training every 4 steps of 2 gradient steps, a target update every 8."""
+    algorithm, sampler = build(
+        compose,
+        "env.num_envs=16",
+        "algo.train_freq=4",
+        "algo.gradient_steps=2",
+        "algo.target_update_interval=8",
+    )
+    events: list[str] = []
+    step = algorithm.learner.step
+    monkeypatch.setattr(algorithm.learner, "update_target", lambda n: events.append(f"target {n}"))
+    monkeypatch.setattr(
+        algorithm.learner, "step", lambda *columns: (events.append("step"), step(*columns))[1]
+    )
+    progress = Progress(10_000)
+    collect(algorithm, sampler, progress, 32)
+    events.clear()
+    collect(algorithm, sampler, progress, 48)  # trainings due at 36, 40, 44 and 48
+    twice = ["step", "step"]
+    assert events == [*twice, "target 1", *twice, *twice, "target 1", *twice]
+
+
 @pytest.mark.parametrize("kernels", ["torch", "numpy"])
 def test_tau_mixes(compose: Any, kernels: str) -> None:
     algorithm, _ = build(compose, "algo.tau=0.25", f"kernels={kernels}")
@@ -80,6 +133,8 @@ def test_tau_mixes(compose: Any, kernels: str) -> None:
             fast.fill_(8.0)
     algorithm.learner.update_target()
     assert all((p == 5.0).all() for p in algorithm.target.parameters())
+    algorithm.learner.update_target(2)  # 5 + ¼ 3 = 5.75, and 5.75 + ¼ 2.25
+    assert all((p == 6.3125).all() for p in algorithm.target.parameters())
 
 
 @pytest.mark.parametrize("kernels", ["torch", "numpy"])

@@ -143,3 +143,19 @@ def test_prioritised_sequences_are_refused(compose: Any) -> None:
 def test_an_algorithm_without_order_is_refused(compose: Any) -> None:
     with pytest.raises(UserError, match=r"^network=lstm: algo=trpo .* a2c, dqn, .*ppo"):
         build_run(compose("algo=trpo", "env=CartPole-v1", "network=lstm"))
+
+
+@pytest.mark.parametrize("network", ["", "+gru", "+lstm", "+transformer"])
+def test_noise_changes_actions_with_and_without_memory(compose: Any, network: str) -> None:
+    """And evaluation, whose actions are greedy, goes without it."""
+    noisy = ["exploration=noisy", "exploration.sigma=3"]
+    algorithm, _ = build(compose, f"dqn{network}", *noisy)
+    policy, rng = algorithm.policy, np.random.default_rng(0)
+    obs = np.random.default_rng(1).standard_normal((64, 4), np.float32)
+    state = policy.initial_state(64)
+    greedy, _, _ = policy.act(obs, state, False, rng)
+    again, _, _ = policy.act(obs, state, False, rng)
+    drawn = [policy.act(obs, state, True, rng)[0] for _ in range(20)]
+    assert (greedy == again).all()
+    assert any((action != greedy).any() for action in drawn)
+    assert all(layer.source is None for layer in policy.noisy)

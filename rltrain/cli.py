@@ -12,11 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from rltrain import __version__
 from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
+from rltrain.core.modules import reach_working_directory
 from rltrain.core.startup import startup
 
 HELP = """\
@@ -59,8 +59,6 @@ def main() -> NoReturn:
     startup.begin()
     gc.disable()  # nothing that is imported is garbage; whoever works for long enables it
     arguments = sys.argv[1:]
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script lacks it: my_package:MyEnv-v0
     _log_to_terminal()
     try:
         code = run(arguments)
@@ -111,6 +109,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
+    trust = next((a for a in arguments if a.startswith("trust=")), None)
+    if trust is not None:
+        raise UserError(
+            f"{trust} is for runs that exist: eval, record and resume. A new run imports what its"
+            " own command names; init_from takes weights alone."
+        )
+    reach_working_directory(first=True)
     from rltrain import config
     from rltrain.training import session
 
@@ -139,6 +144,7 @@ def _jobs(arguments: list[str]) -> list[str]:
 
 
 def _resume(arguments: list[str]) -> int:
+    from rltrain.settings.schema import convert
     from rltrain.training import run as folders
     from rltrain.training import session
 
@@ -146,7 +152,8 @@ def _resume(arguments: list[str]) -> int:
     pairs = _pairs(arguments)
     output_dir = str(pairs.pop("output_dir", "outputs"))
     folder, file = folders.find(str(pairs.pop("resume")), output_dir)
-    return _summarize(session.resume(folder, file, pairs))
+    trusted = convert(bool, pairs.pop("trust", False), "trust")
+    return _summarize(session.resume(folder, file, pairs, trusted))
 
 
 def _eval(arguments: list[str]) -> int:

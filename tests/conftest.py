@@ -126,6 +126,14 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key that signs runs is one of this process of tests, and of those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Minari's folder is one of this process of tests, and of those that it starts."""
     with pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rltrain.core import modules
 from rltrain.core.errors import UserError, nearest
 from rltrain.envs import packages
 
@@ -133,8 +134,10 @@ def import_module_of(env_id: str) -> None:
         return
     if not can_make(env_id):
         raise UserError(f"env={env_id} is no module:Id, as in env=my_package:MyEnv-v0.")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    from rltrain.envs import factories
+
+    factories.check_module(env_id)
+    modules.reach_working_directory()
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -153,10 +156,19 @@ def import_module_of(env_id: str) -> None:
 
 
 def factory(env_id: str) -> Callable[..., Any] | None:
-    """What `module:name` names in a module that is imported, where it is no registered id."""
+    """Return what `module:name` names in a module that is imported, and may be called.
+
+    Raises:
+        UserError: it is callable, but nothing that makes an environment.
+    """
+    from rltrain.envs import factories
+
     module, _, name = env_id.partition(":")
-    found = getattr(sys.modules.get(module), name, None)
-    return found if callable(found) else None
+    found: Callable[..., Any] | None = getattr(sys.modules.get(module), name, None)
+    if not callable(found):
+        return None
+    factories.check(env_id, found)
+    return found
 
 
 def is_bundled(env_id: str) -> bool:

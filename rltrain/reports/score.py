@@ -12,8 +12,10 @@ import numpy as np
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.envs.make import check_env
 from rltrain.settings.run import RunSettings, build_run
+from rltrain.settings.schema import convert
 from rltrain.settings.upgrade import upgraded
 from rltrain.training import run as folders
+from rltrain.training import trust
 from rltrain.training.changes import merged
 
 if TYPE_CHECKING:  # torch is imported once there is something to play
@@ -23,14 +25,15 @@ if TYPE_CHECKING:  # torch is imported once there is something to play
 
 logger = logging.getLogger("rltrain")
 
-OPTIONS = ("episodes", "deterministic", "seed", "checkpoint", "device", "output_dir")
+OPTIONS = ("episodes", "deterministic", "seed", "checkpoint", "device", "output_dir", "trust")
 
 
 def evaluate(target: str, options: dict[str, Any]) -> int:
     """Plays episodes with the policy of a run and prints what it scored, in raw reward.
 
     Options are `episodes`, `deterministic`, `seed`, `checkpoint` (newest, best, or a
-    file), `device`, and arguments of the environment as `env.kwargs.NAME`.
+    file), `device`, `trust` (import what the run names, whoever started it), and arguments of
+    the environment as `env.kwargs.NAME`.
 
     Raises:
         UserError: an option is unknown, or there is no such run or checkpoint.
@@ -53,7 +56,9 @@ def chosen(target: str, options: dict[str, Any]) -> tuple[RunSettings, Path, str
             raise UserError(f"Unknown option {name}.{did_you_mean(name, (*OPTIONS, 'env.kwargs'))}")
     folder, file = folders.find(target, str(options.pop("output_dir", "outputs")))
     choice = str(options.pop("checkpoint", file or "newest"))
-    saved, filled = upgraded(folders.read_config(folder))
+    there = folders.read_config(folder)
+    trust.check(folder, there, convert(bool, options.pop("trust", False), "trust"))
+    saved, filled = upgraded(there)
     if filled:
         logger.info(folders.FILLED, folder / folders.CONFIG, filled)
     settings = build_run(merged(saved, _as_keys(options)))

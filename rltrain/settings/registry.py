@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
 from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.modules import reach_working_directory
 
 _BUILTIN = ("algos", "augments", "explorations", "intrinsics", "networks", "optimizers")
 GROUPS = ("algo", "augment", "exploration", "intrinsic", "network", "optimizer")
@@ -92,7 +94,18 @@ def _builtin_and_installed() -> tuple[str, ...]:
 
 
 def load_plugins(modules: tuple[str, ...] = ()) -> None:
-    """Imports the built-in settings, every `rltrain.plugins` entry point, and `modules`."""
+    """Import the built-in settings, every `rltrain.plugins` entry point, and `modules`.
+
+    Raises:
+        UserError: one of `modules` is not there, or of the standard library.
+    """
+    if modules:
+        reach_working_directory()
+    for module in modules:
+        if not module.isascii() or not all(part.isidentifier() for part in module.split(".")):
+            raise UserError(f"plugins: {module!r} is not the name of a module.")
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            raise UserError(f"plugins: {module} is of Python's standard library.")
     for module in (*_builtin_and_installed(), *modules):
         if module not in _loaded:
             try:

@@ -14,7 +14,7 @@ from rltrain.core.startup import startup
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.settings.upgrade import upgraded
-from rltrain.training import checkpoint, compiling, footprint, initial
+from rltrain.training import checkpoint, compiling, footprint, initial, trust
 from rltrain.training.build import (
     build_algorithm,
     build_envs,
@@ -172,6 +172,7 @@ def _load(
             f"{source} holds a policy to act with (`rltrain eval {source}`), not what training"
             " goes on from; name the run folder or one of its step_* checkpoints."
         )
+    trust.check_within(loaded.content["config"], config, loaded.path)
     check_same(upgraded(loaded.content["config"])[0], config)
     if settings.total_timesteps <= loaded.step:
         raise UserError(

@@ -21,6 +21,7 @@ import yaml
 
 from rltrain import __version__
 from rltrain.core.errors import RltrainError, UserError
+from rltrain.training import trust
 
 CONFIG, RESULT, ERROR, LOCK = "config.yaml", "result.json", "error.txt", "lock"
 _LATEST = ".latest"
@@ -50,7 +51,7 @@ class Run:
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             run = cls(folder)
-            write_config(folder, config)
+            run.keep_config(config)
             (folder / "command.txt").write_text(command_line() + "\n")
             (folder / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
             difference = _git("diff", "HEAD")
@@ -72,9 +73,14 @@ class Run:
 
     def note_resume(self, config: Mapping[str, Any], step: int) -> None:
         """Keeps the configuration and the command that the run goes on with."""
-        write_config(self.folder, config)
+        self.keep_config(config)
         with open(self.folder / "command.txt", "a") as file:
             file.write(f"{command_line()}  # from step {step}\n")
+
+    def keep_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration, signed as this user's own."""
+        write_config(self.folder, config)
+        trust.sign(self.folder, read_config(self.folder))
 
     def note(self, text: str) -> None:
         """Writes to `run.log` alone what the terminal is told otherwise."""

@@ -20,6 +20,7 @@ from rltrain.settings import registry
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.settings.upgrade import upgraded
 from rltrain.training import run as folders
+from rltrain.training import trust
 from rltrain.training.changes import Values, check_changes, check_same, merged
 from rltrain.training.run import Run
 from rltrain.training.signals import Interrupted
@@ -81,7 +82,9 @@ def start_in(folder: Path, values: Values) -> Outcome | None:
     settings = _checked(values)
     filled = ""
     if (folder / folders.CONFIG).exists():
-        saved, filled = upgraded(folders.read_config(folder))
+        there = folders.read_config(folder)
+        trust.check_within(there, values, folder / folders.CONFIG)
+        saved, filled = upgraded(there)
         check_same(saved, values)
     if folders.read_result(folder).get("state") == "finished":
         (folder / folders.ERROR).unlink(missing_ok=True)
@@ -139,15 +142,18 @@ def failed(folder: Path, text: str) -> Ending:
     return Ending(note=f"failed: {reason}", failed=True)
 
 
-def resume(folder: Path, file: Path | None, changes: Values) -> Outcome:
+def resume(folder: Path, file: Path | None, changes: Values, trusted: bool = False) -> Outcome:
     """Goes on with a run: from `file`, or its newest checkpoint that can be read.
 
-    `changes` is what the command line wants to be different, by dotted key.
+    `changes` is what the command line wants to be different, by dotted key. `trusted` imports
+    what the run names though this user did not start it; from then on it is this user's.
 
     Raises:
         UserError: a change would make it another run, or there is nothing left to do.
     """
-    saved, filled = upgraded(folders.read_config(folder))
+    there = folders.read_config(folder)
+    trust.check(folder, there, trusted)
+    saved, filled = upgraded(there)
     check_changes(saved, changes)
     values = merged(saved, changes)
     settings = _checked(values)

@@ -30,10 +30,12 @@ class RandomNetworkDistillation(Stateful):
     """Rewards observations whose random features a network has not yet learned to predict.
 
     The error is divided by the running deviation of its discounted sum, which no episode
-    ends, and observations are normalised and clipped to ±5 (sections 2.3 and 2.4). What is
-    seen before the first update rewards nothing and begins the statistics, as the paper's
-    random steps do. Unlike in the paper both rewards share one value function, which ends
-    with the episode: any algorithm can use it, and learns the value of both together.
+    ends, and observations are normalised and clipped to ±5 (sections 2.3 and 2.4). The first
+    `warmup` observations reward nothing and begin both statistics, as the paper's random
+    steps do: a deviation of few samples is near 0, and what was divided by it would stay in a
+    replay. A reward is at most 10 times `coef`. Unlike in the paper both rewards share one
+    value function, which ends with the episode: any algorithm can use it, and learns the value
+    of both together.
     """
 
     _state = (
@@ -74,15 +76,13 @@ class RandomNetworkDistillation(Stateful):
         self.errors: list[Rows] = []
 
     def reward(self, successor: Rows) -> Rows:
-        """Intrinsic rewards `[B]` of the observations that a step led to."""
+        """Return intrinsic rewards `[B]` of the observations that a step led to."""
         self.seen.append(successor.copy())
         if not self.moments.count:
             return np.zeros(len(successor), np.float32)
         error = self._error(successor)
         self.errors.append(error)
-        scale = self.settings.coef / math.sqrt(float(self.moments.var) + 1e-8)
-        scaled: Rows = (scale * error).astype(np.float32)
-        return scaled
+        return self.settings.coef * self.moments.scale(error)
 
     def _error(self, obs: Rows) -> Rows:
         """Mean squared errors `[N]` of the predictor."""
@@ -91,12 +91,17 @@ class RandomNetworkDistillation(Stateful):
         return error
 
     def update(self) -> Mapping[str, Any]:
-        """Learns to predict what was seen since the last update.
+        """Learn to predict what was seen since the last update; return metrics.
+
+        Until `warmup` observations were seen they are kept, and nothing is learned.
 
         Raises:
-            TrainingError: the loss is no number.
+            TrainingError: the loss is NaN or infinite.
         """
-        s, obs = self.settings, np.concatenate(self.seen)
+        s = self.settings
+        if not self.moments.count and sum(map(len, self.seen)) < s.warmup:
+            return {}
+        obs = np.concatenate(self.seen)
         self.inputs.observe(obs)
         if not self.moments.count:
             self.errors = [self._error(rows) for rows in self.seen]
@@ -117,9 +122,7 @@ class RandomNetworkDistillation(Stateful):
             self.optimizer.step()
         mean = torch.stack(losses).mean()
         if not bool(torch.isfinite(mean)):
-            raise TrainingError(
-                f"train/rnd_loss is {float(mean)}; intrinsic rewards are no numbers."
-            )
+            raise TrainingError(f"train/rnd_loss is {float(mean)}; so are intrinsic rewards.")
         metrics = {"train/rnd_loss": mean, "rollout/intrinsic_error": np.mean(self.errors)}
         self.seen, self.errors = [], []
         return metrics

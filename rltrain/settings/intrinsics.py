@@ -17,6 +17,7 @@ class RNDSettings:
     num_features: int = key("Random features that are predicted.", min=1)
     gamma: float = key("Discount of the intrinsic return, whose deviation scales it.", min=0, max=1)
     batch_size: int = key("Observations in a minibatch of the predictor.", min=1)
+    warmup: int = key("Observations that begin the statistics, before any is rewarded.", min=2)
 
 
 @dataclass(frozen=True)

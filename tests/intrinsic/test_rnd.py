@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from rltrain.core.types import Progress
 from rltrain.intrinsic.curious import Curious
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, build_envs
+from tests.algos.test_base import build
 from tests.conftest import ALONE, STEPPING, small
 from tests.training.test_resume import same
 
 
 def curious(compose: Any, *overrides: str) -> Curious:
-    command = small("ppo", "intrinsic=rnd", "intrinsic.learning_rate=0.01", *overrides)
+    keys = ["intrinsic=rnd", "intrinsic.learning_rate=0.01", "intrinsic.warmup=2"]
+    command = small("ppo", *keys, *overrides)
     run = build_run(compose(*command))
     algorithm = build_algorithm(run, build_envs(run))
     assert isinstance(algorithm, Curious)
@@ -76,6 +79,33 @@ def test_observations_far_off_count_as_five_deviations(compose: Any) -> None:
     assert far != pytest.approx(rnd.reward(np.full((3, 4), 3.0, np.float32)), rel=1e-4)
 
 
+@pytest.mark.parametrize("algo", [a for a in ALONE if a in STEPPING])
+@pytest.mark.parametrize("num_envs", [1, 4])
+def test_no_reward_is_large_however_short_the_horizon(
+    compose: Any, algo: str, num_envs: int
+) -> None:
+    """An error is far below the deviation of its sum over 1 / (1 − γ) = 100 steps."""
+    keys = ["intrinsic=rnd", "intrinsic.warmup=100", "total_timesteps=100000"]
+    algorithm, sampler = build(compose, algo, *keys, f"env.num_envs={num_envs}")
+    rnd, found = algorithm.intrinsic, []
+    reward = rnd.reward
+    rnd.reward = lambda successor: (found.append(reward(successor)), found[-1])[1]
+    progress = Progress(100_000)
+    while progress.steps < 400:
+        sampler.collect(algorithm.horizon, progress, lambda: False)
+        algorithm.update(progress)
+    bonus = np.concatenate(found)
+    assert not bonus[:100].any()
+    assert bonus.any()
+    assert bonus.max() < 3
+
+
+def test_a_reward_is_bounded(compose: Any) -> None:
+    rnd = curious(compose, "intrinsic.coef=0.5").intrinsic
+    rnd.moments.update(np.zeros(100))  # a deviation of 0
+    assert rnd.reward(np.ones((3, 4), np.float32)) == pytest.approx(5.0)
+
+
 def test_the_memory_sees_both_rewards_and_the_target_never_moves(compose: Any) -> None:
     algorithm = curious(compose)
     before = {k: v.clone() for k, v in algorithm.intrinsic.target.state_dict().items()}
@@ -86,7 +116,7 @@ def test_the_memory_sees_both_rewards_and_the_target_never_moves(compose: Any) -
 
 @pytest.mark.parametrize("algo", [a for a in ALONE if a in STEPPING])
 def test_every_algorithm_learns_and_resumes_with_it(compose: Any, in_tmp: Path, algo: str) -> None:
-    command = small(algo, "intrinsic=rnd")
+    command = small(algo, "intrinsic=rnd", "intrinsic.warmup=30")
     a = session.start(compose(*command, "run_name=a")).folder
     b = session.start(compose(*command, "run_name=b")).folder
     same(a, b)
@@ -102,7 +132,7 @@ def test_every_algorithm_learns_and_resumes_with_it(compose: Any, in_tmp: Path, 
 def test_worker_processes_give_the_same_numbers(compose: Any, in_tmp: Path) -> None:
     from tests.training.test_workers import same as same_but_for_workers
 
-    command = small("ppo", "intrinsic=rnd", "num_workers=2")
+    command = small("ppo", "intrinsic=rnd", "intrinsic.warmup=30", "num_workers=2")
     a = session.start(compose(*command, "run_name=a")).folder
     b = session.start(compose(*command, "run_name=b", "sampler=processes")).folder
     same_but_for_workers(a, b)

@@ -49,6 +49,7 @@ RND = {
     "num_features": 4,
     "gamma": 0.99,
     "batch_size": 4,
+    "warmup": 2,
 }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -116,19 +116,42 @@ def layout_of(space: gym.Space[Any]) -> Layout:
         UserError: a part of it is of a kind that no network here takes.
     """
     packed = isinstance(space, spaces.Dict | spaces.Tuple)
-    leaves = [_leaf(path, part, packed) for path, part in parts_of(space)]
-    if not packed:
-        return Layout(tuple(leaves), packed)
+    leaves = tuple(_leaf(path, part, packed) for path, part in parts_of(space))
+    names = [leaf.name for leaf in leaves]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice or not leaves:
+        what = f"two parts are both called {min(twice)}" if twice else "there is nothing in it"
+        raise UserError(f"Observations of {space} cannot be told apart: {what}.")
+    return Layout(_placed(leaves) if packed else leaves, packed)
+
+
+def normalized_layout(layout: Layout) -> Layout:
+    """Return the layout of the same observations once every Box in them is normalised.
+
+    What is stored as bytes is floats there, and nothing is divided by a scale.
+    """
+    leaves = tuple(
+        replace(leaf, dtype=_float_of(leaf.dtype), scale=1.0) if is_box(leaf) else leaf
+        for leaf in layout.leaves
+    )
+    return Layout(_placed(leaves) if layout.packed else leaves, layout.packed)
+
+
+def is_box(leaf: Leaf) -> bool:
+    return isinstance(leaf.space, spaces.Box)
+
+
+def _float_of(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.float32) if dtype == np.uint8 else dtype
+
+
+def _placed(leaves: tuple[Leaf, ...]) -> tuple[Leaf, ...]:
+    """Parts one after the other in a row of bytes, each aligned."""
     placed: list[Leaf] = []
     for leaf in leaves:
         offset = _aligned(placed[-1].offset + placed[-1].nbytes if placed else 0, leaf.dtype)
-        placed.append(Leaf(**{**vars(leaf), "offset": offset}))
-    names = [leaf.name for leaf in placed]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice or not placed:
-        what = f"two parts are both called {min(twice)}" if twice else "there is nothing in it"
-        raise UserError(f"Observations of {space} cannot be told apart: {what}.")
-    return Layout(tuple(placed), packed)
+        placed.append(replace(leaf, offset=offset))
+    return tuple(placed)
 
 
 def parts_of(space: gym.Space[Any], path: Path = ()) -> Iterator[tuple[Path, gym.Space[Any]]]:

@@ -56,7 +56,7 @@ class RandomNetworkDistillation(Stateful):
         parts: Parts,
     ) -> None:
         self.settings = settings
-        self.inputs = Inputs(parts.observation_space, True, parts.device, clip=5.0)
+        self.inputs = Inputs(parts.observation_space, True, parts.device, 5.0, every_box=True)
         body = MLPSettings("mlp", settings.hidden_sizes, "relu", "orthogonal", False)
 
         def network() -> torch.nn.Sequential:
@@ -69,7 +69,6 @@ class RandomNetworkDistillation(Stateful):
         self._target = fast.q_network(self.target, parts.kernels)
         self._predictor = fast.q_network(self.predictor, parts.kernels)
         self.rng = generator(parts.seed, "rnd")
-        self.device = parts.device
         self.moments = RunningMoments(())
         self.running = np.zeros(parts.num_envs)  # discounted sum of errors
         self.seen: list[Rows] = []  # since the last update
@@ -102,7 +101,8 @@ class RandomNetworkDistillation(Stateful):
         if not self.moments.count and sum(map(len, self.seen)) < s.warmup:
             return {}
         obs = np.concatenate(self.seen)
-        self.inputs.observe(obs)
+        for start in range(0, len(obs), s.batch_size):  # pictures are large as float64
+            self.inputs.observe(obs[start : start + s.batch_size])
         if not self.moments.count:
             self.errors = [self._error(rows) for rows in self.seen]
         returns = []
@@ -110,11 +110,10 @@ class RandomNetworkDistillation(Stateful):
             self.running = s.gamma * self.running + error
             returns.append(self.running)
         self.moments.update(np.concatenate(returns))
-        x = torch.from_numpy(self.inputs.array(obs)).to(self.device)
         order = self.rng.permutation(len(obs))
         losses = []
         for start in range(0, len(order), s.batch_size):
-            batch = x[torch.from_numpy(order[start : start + s.batch_size]).to(self.device)]
+            batch = self.inputs(obs[order[start : start + s.batch_size]])
             loss = (self.predictor(batch) - self.target(batch)).square().mean()
             losses.append(loss.detach())
             self.optimizer.zero_grad()

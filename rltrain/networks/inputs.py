@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import Space, spaces
+from gymnasium import Space
 from torch import Tensor
 
-from rltrain.core.layout import Layout, Leaf, layout_of
+from rltrain.core.layout import Layout, Leaf, is_box, layout_of, normalized_layout
 from rltrain.core.state import Stateful
 from rltrain.core.types import Rows
 from rltrain.functional.statistics import RunningMoments
@@ -21,28 +21,37 @@ from rltrain.networks.recurrent import Sequences
 
 
 class PartMoments:
-    """Running statistics of each part of packed rows that is a vector of floats."""
+    """Running statistics of the parts of packed rows that are normalised."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, stored: Layout, seen: Layout, every_box: bool) -> None:
+        self.stored, self.seen = stored, seen  # rows of memory, and rows that networks see
         self.parts = {
-            leaf.name: RunningMoments(leaf.shape) for leaf in layout.leaves if _is_floats(leaf)
+            leaf.name: RunningMoments(leaf.shape)
+            for leaf in seen.leaves
+            if _is_normalized(leaf, every_box)
         }
 
     def update(self, rows: Rows) -> None:
-        fields = self.layout.view(rows)
+        fields = self.stored.view(rows)
         for name, moments in self.parts.items():
             moments.update(fields[name])
 
     def normalize(self, rows: Rows, clip: float) -> Rows:
-        """A copy of the rows with those parts scaled; the rows where there are none."""
+        """Return new rows with those parts scaled, or the rows where there are none."""
         if not self.parts:
             return rows
-        rows = rows.copy()
-        fields = self.layout.view(rows)
+        before = self.stored.view(rows)
+        if self.seen is self.stored:
+            made, others = rows.copy(), []
+        else:
+            made = np.zeros((len(rows), *self.seen.row[0]), np.uint8)
+            others = [leaf.name for leaf in self.seen.leaves if leaf.name not in self.parts]
+        fields = self.seen.view(made)
+        for name in others:
+            fields[name] = before[name]
         for name, moments in self.parts.items():
-            fields[name] = moments.normalize(fields[name], clip)
-        return rows
+            fields[name] = moments.normalize(before[name], clip)
+        return made
 
     def state_dict(self) -> dict[str, Any]:
         return {name: moments.state_dict() for name, moments in self.parts.items()}
@@ -60,29 +69,36 @@ class Inputs(Stateful):
     particular: `rltrain.networks.encoders` goes on from there, on the device.
 
     With `normalize` vectors of floats are scaled by running statistics and clipped to
-    ±`clip`, wherever they stand. These are part of the policy: saved with it, and moved by
-    `observe` alone, so that evaluation leaves them as they are.
+    ±`clip`, wherever they stand; with `every_box` so are pictures and bytes, and networks see
+    floats. Statistics are part of the policy: saved with it, and moved by `observe` alone, so
+    that evaluation leaves them as they are.
     """
 
     _state = ("moments",)
 
     def __init__(
-        self, space: Space, normalize: bool, device: torch.device, clip: float = 10.0
+        self,
+        space: Space,
+        normalize: bool,
+        device: torch.device,
+        clip: float = 10.0,
+        every_box: bool = False,
     ) -> None:
         self.space = space
         self.clip = clip
         self.device = device
-        self.layout = layout_of(space)
+        stored = layout_of(space)
+        self.layout = normalized_layout(stored) if every_box else stored
         self.size = self.layout.size
         leaf = self.layout.leaves[0]
         self._flat, self._choices, self._scale = self.layout.flat, leaf.choices, leaf.scale
         self._first = np.cumsum([0, *leaf.choices[:-1]])  # of each part of a MultiDiscrete
         self._as_it_is = self.layout.packed or leaf.dtype.kind in "bu" or leaf.kind == "text"
-        self._bytes = self._flat and space.dtype == np.uint8
+        self._bytes = self._flat and is_box(leaf) and leaf.dtype == np.uint8
         self.moments: RunningMoments | PartMoments | None = None
         if normalize and self.layout.packed:
-            self.moments = PartMoments(self.layout)
-        elif normalize and _is_floats(leaf):
+            self.moments = PartMoments(stored, self.layout, every_box)
+        elif normalize and _is_normalized(leaf, every_box):
             self.moments = RunningMoments(leaf.shape)
 
     def __call__(self, obs: Rows) -> Tensor:
@@ -115,6 +131,6 @@ class Inputs(Stateful):
             self.moments.update(obs)
 
 
-def _is_floats(leaf: Leaf) -> bool:
-    """Whether a part is a vector of what is not bytes: floats in memory, or integers."""
-    return leaf.kind == "numbers" and isinstance(leaf.space, spaces.Box) and leaf.dtype != np.uint8
+def _is_normalized(leaf: Leaf, every_box: bool) -> bool:
+    """Whether a part has statistics: a vector of numbers, or with `every_box` any Box."""
+    return is_box(leaf) and (every_box or (leaf.kind == "numbers" and leaf.dtype != np.uint8))

@@ -138,7 +138,7 @@ def learning(algorithm: Any) -> Iterator[tuple[str, nn.Module, Any]]:
     for owner in owners:
         for name, module in vars(owner).items():
             if isinstance(module, nn.Module) and any(p.requires_grad for p in module.parameters()):
-                yield name, module, algorithm.policy
+                yield name, module, owner if hasattr(owner, "inputs") else algorithm.policy
 
 
 def example(module: nn.Module, policy: Any, count: int) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import torch
 
 from rltrain.core.types import Progress
 from rltrain.intrinsic.curious import Curious
+from rltrain.networks.pictures import Picture
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, build_envs
@@ -136,3 +137,18 @@ def test_worker_processes_give_the_same_numbers(compose: Any, in_tmp: Path) -> N
     a = session.start(compose(*command, "run_name=a")).folder
     b = session.start(compose(*command, "run_name=b", "sampler=processes")).folder
     same_but_for_workers(a, b)
+
+
+def test_pictures_are_normalised_for_its_networks(compose: Any) -> None:
+    """One that a small change of light sets apart counts as far off, as page and paper say."""
+    algorithm, _ = build(
+        compose, "ppo", "env=rltrain.envs.sights:rltrain/Sight-v0", "intrinsic=rnd"
+    )
+    rnd = algorithm.intrinsic
+    pictures = np.random.default_rng(0).integers(0, 3, (30, 10, 10, 3)).astype(np.uint8)
+    rnd.inputs.observe(pictures)
+    x = rnd.inputs.array(pictures)
+    assert x.dtype == np.float32
+    assert x.std(0) == pytest.approx(1.0, abs=1e-4)
+    parts = [m for m in rnd.predictor.modules() if isinstance(m, Picture)]
+    assert [part.scale for part in parts] == [1.0]

@@ -1,12 +1,17 @@
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
+from rltrain.core.layout import layout_of
 from rltrain.core.state import digest
+from rltrain.networks.encoders import Encoder
 from rltrain.networks.inputs import Inputs
 from tests.files import through_file
+from tests.networks.settings import encoding
 
 CPU = torch.device("cpu")
 BOX = spaces.Box(-100, 100, (2,))
@@ -110,3 +115,26 @@ def test_normalised_numbers_are_cut_where_asked() -> None:
         np.array([[1.0, 10.0], [5.0, 30.0]], np.float32)
     )  # means 3, 20; deviations 2, 10
     assert inputs(np.array([[2.5, 90.0]], np.float32)).tolist() == [pytest.approx([-0.25, 0.5])]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_every_box_is_normalised_where_asked_pictures_included(packed: bool, dtype: Any) -> None:
+    """A network with encoders sees (x − mean) / σ, cut at ±5, and not divided by 255 again."""
+    picture = spaces.Box(0, 255, (8, 8, 3), dtype)
+    space = spaces.Dict({"camera": picture, "mode": spaces.Discrete(3)}) if packed else picture
+    inputs = Inputs(space, True, CPU, clip=5.0, every_box=True)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (64, 8, 8, 3)).astype(dtype)
+    rows, stored = pictures, layout_of(space)
+    if packed:
+        rows = np.zeros((64, *stored.row[0]), np.uint8)
+        stored.view(rows)["camera"], stored.view(rows)["mode"] = pictures, 2
+    inputs.observe(rows)
+    pixels = pictures.astype(np.float64)
+    expected = ((pixels - pixels.mean(0)) / pixels.std(0)).clip(-5, 5)
+    encoder = Encoder(encoding(pictures="flat"), inputs.layout)
+    found = encoder(inputs(rows)).numpy()
+    assert found[:, :192] == pytest.approx(expected.reshape(64, -1), abs=1e-4)
+    if packed:
+        assert found[:, 192:].tolist() == [[0, 0, 1]] * 64

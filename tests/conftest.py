@@ -112,6 +112,11 @@ def small(algo: str, *overrides: str) -> list[str]:
     ]
 
 
+def slow(*values: Any) -> Any:
+    """Return parameters of a test that take it more than about three seconds."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def compose() -> Callable[..., dict[str, Any]]:
     """Composed values of overrides."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,10 +15,14 @@ Episode = tuple[Any, Any, list[float], bool]  # observations, actions, rewards, 
 
 
 def write(dataset_id: str, env: gym.Env, episodes: list[Episode]) -> None:
-    """Writes episodes as they stand; one that did not terminate is not marked as truncated."""
+    """Writes episodes as they stand; one that did not terminate is not marked as truncated.
+
+    A dataset of that name is replaced.
+    """
     import minari
     from minari.data_collector import EpisodeBuffer
 
+    shutil.rmtree(Path(os.environ["MINARI_DATASETS_PATH"]) / dataset_id, ignore_errors=True)
     buffers = [
         EpisodeBuffer(
             id=i,

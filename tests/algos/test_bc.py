@@ -25,6 +25,7 @@ from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from tests import datasets
 from tests.conftest import small
+from tests.learning import over_seeds
 from tests.training.test_resume import newest, resume_in_new_process, same, stop_after
 
 PROBE = "rltrain.envs.probes:rltrain/ObservedAction-v0"
@@ -68,10 +69,11 @@ def cloned(compose: Any, overrides: list[str], updates: int) -> Any:
 
 @pytest.mark.parametrize("kind", list(DONE))
 @pytest.mark.parametrize("loss", ["log_prob", "mse"])
-def test_it_does_what_was_done(compose: Any, kind: str, loss: str) -> None:
+@over_seeds
+def test_it_does_what_was_done(compose: Any, kind: str, loss: str, seed: int) -> None:
     if loss == "mse" and kind != "Box":
         return
-    more = [f"algo.loss={loss}", "algo.learning_rate=0.01", "algo.batch_size=16"]
+    more = [f"algo.loss={loss}", "algo.learning_rate=0.01", "algo.batch_size=16", f"seed={seed}"]
     algorithm = cloned(compose, [*probe(kind), *more], 200)
     obs = np.array([[-1], [1]], np.float32)
     action, _, _ = algorithm.policy.act(obs, None, False, np.random.default_rng(0))
@@ -93,7 +95,10 @@ SEEN["every, in a box"] = (EVERY, {"continuous": True, "length": 4}, 150)
 
 
 @pytest.mark.parametrize("name", list(SEEN))
-def test_what_is_right_is_cloned_from_every_kind_of_observation(compose: Any, name: str) -> None:
+@over_seeds
+def test_what_is_right_is_cloned_from_every_kind_of_observation(
+    compose: Any, name: str, seed: int
+) -> None:
     """Recorded from one that knows, and played on what was not recorded: the optimum is 1."""
     env_id, arguments, updates = SEEN[name]
     env = gym.make(env_id, **arguments)
@@ -101,6 +106,7 @@ def test_what_is_right_is_cloned_from_every_kind_of_observation(compose: Any, na
     given = [f"env.kwargs.{k}={v}" for k, v in arguments.items()]
     more = ["algo.learning_rate=0.005", "network=mlp_relu", "network.picture_size=32"]
     overrides = ["algo=bc", f"env={env_id}", *given, "dataset=right-v0", "tuned=none", *more]
+    overrides += [f"seed={seed}"]
     run = build_run(compose(*overrides, "eval.episodes=40"))
     algorithm = cloned(compose, overrides, updates)
     played = build_evaluator(run).run(algorithm.policy, "eval")

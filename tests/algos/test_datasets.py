@@ -19,6 +19,7 @@ from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
 from tests.algos.test_probes import LEARN, learn, observation, trained, value
 from tests.conftest import fitting_env, small
+from tests.learning import over_seeds
 from tests.training.test_resume import newest, resume_in_new_process, same, stop_after
 from tests.training.test_workers import same as same_but_for_workers
 
@@ -37,8 +38,9 @@ def test_replay_is_what_takes_one() -> None:
 
 @pytest.mark.parametrize("algo", BESIDE)
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 2.0), (1.0, 3.0)])
+@over_seeds
 def test_values_are_those_of_the_mixture(
-    compose: Any, algo: str, share: float, expected: float
+    compose: Any, algo: str, share: float, expected: float, seed: int
 ) -> None:
     """The environment's one step is worth 1, the recorded one 3."""
     continuous = "Box" in registry.entry("algo", algo).actions
@@ -49,7 +51,7 @@ def test_values_are_those_of_the_mixture(
     datasets.write("three-v0", env, datasets.one_step_episodes(obs, actions, [3.0] * 100))
     more = ["dataset=three-v0", f"dataset_share={share}", "algo.batch_size=32"]
     steps = 0.4 if share == 1 else 1.0  # nothing has to be found out
-    algorithm, discrete = learn(compose, algo, "OneStep", more, steps, continuous=continuous)
+    algorithm, discrete = learn(compose, algo, "OneStep", more, steps, seed, continuous=continuous)
     found = value(algorithm, observation(0, discrete))
     assert found == pytest.approx(expected, rel=0.25)
 
@@ -61,8 +63,9 @@ EVERY = "rltrain.envs.sights:rltrain/EverySight-v0"
     ("algo", "more", "expected"),
     [("dqn", [], 3.0), ("dqn", ["env.clip_reward=true"], 1.0), ("sac", [], 3.0)],
 )
+@over_seeds
 def test_observations_of_several_parts_are_drawn_from_it(
-    compose: Any, algo: str, more: list[str], expected: float
+    compose: Any, algo: str, more: list[str], expected: float, seed: int
 ) -> None:
     """A picture, a text and numbers, in nested parts: a recorded step is worth 3, an own one 1
     at most."""
@@ -77,6 +80,7 @@ def test_observations_of_several_parts_are_drawn_from_it(
         "dataset=three-v0",
         "dataset_share=1",
         f"env.kwargs.continuous={algo == 'sac'}",
+        f"seed={seed}",
     ]
     run = build_run(
         compose(f"algo={algo}", f"env={EVERY}", "tuned=none", *overrides, *given, *more)

@@ -12,6 +12,7 @@ from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.conftest import small
+from tests.learning import over_seeds
 
 
 def build(compose: Any, *overrides: str) -> tuple[Any, InlineSampler]:
@@ -160,7 +161,8 @@ def test_the_penalty_follows_its_target(divergence: float, expected: float) -> N
 
 @pytest.mark.parametrize("kernels", ["torch", "numpy"])
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-def test_a_penalty_holds_the_policy_near(compose: Any, env: str, kernels: str) -> None:
+@over_seeds
+def test_a_penalty_holds_the_policy_near(compose: Any, env: str, kernels: str, seed: int) -> None:
     """β grows until the KL of an update is near its target; a fixed small one does not hold."""
     found = {}
     for target in ("0.003", "null"):
@@ -173,6 +175,7 @@ def test_a_penalty_holds_the_policy_near(compose: Any, env: str, kernels: str) -
             f"algo.kl_coef_target={target}",
             "algo.learning_rate=0.003",
             "algo.n_epochs=10",
+            f"seed={seed}",
         )
         progress, kls = Progress(10_000), []
         for _ in range(40):

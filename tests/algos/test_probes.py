@@ -15,7 +15,8 @@ from rltrain.settings.defaults import choices
 from rltrain.settings.run import RunSettings, build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
-from tests.conftest import algo_entry
+from tests.conftest import algo_entry, slow
+from tests.learning import over_seeds
 
 GAMMA = 0.9
 DQN = [
@@ -46,7 +47,7 @@ LEARN: dict[str, tuple[int, list[str]]] = {
             "algo.batch_size=32",
             "algo.n_epochs=8",
             "algo.learning_rate=0.005",
-            "algo.learning_rate_schedule=constant",
+            "algo.learning_rate_schedule=linear",
             "algo.normalize_obs=false",
             "algo.normalize_reward=false",
             "algo.gae_lambda=0.95",
@@ -72,7 +73,7 @@ LEARN: dict[str, tuple[int, list[str]]] = {
             "algo.n_steps=8",
             "algo.n_episodes=4",
             "algo.learning_rate=0.01",
-            "algo.learning_rate_schedule=constant",
+            "algo.learning_rate_schedule=linear",
             "algo.normalize_obs=false",
             "algo.log_std_init=-1",
         ],
@@ -158,6 +159,7 @@ def learn(
     probe: str,
     more: Sequence[str] = (),
     share: float = 1.0,  # of the steps that it usually takes
+    seed: int = 0,
     **kwargs: Any,
 ) -> tuple[Any, bool]:
     discrete = "Box" not in algo_entry(algo).observations
@@ -171,6 +173,7 @@ def learn(
             "tuned=none",
             f"algo.gamma={GAMMA}",
             f"total_timesteps={steps}",
+            f"seed={seed}",
             *overrides,
             *more,
             *[f"env.kwargs.{k}={v}" for k, v in arguments.items()],
@@ -183,7 +186,7 @@ def trained(run: RunSettings, steps: int) -> Any:
     """The algorithm of a run after as many steps."""
     envs = build_envs(run)
     algorithm = build_algorithm(run, envs)
-    sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
+    sampler = InlineSampler(envs, algorithm, np.random.default_rng(run.seed))
     progress = Progress(steps)
     while progress.steps < steps:
         sampler.collect(algorithm.horizon, progress, lambda: False)
@@ -191,6 +194,8 @@ def trained(run: RunSettings, steps: int) -> Any:
     return algorithm
 
 
+# A newcomer's tests have the policy of ObservedAction for each algorithm: of values and actions.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algo", "actions"), [(a, k) for k in ("Box", "Discrete") for a in taking(k)]
 )
@@ -203,20 +208,24 @@ def trained(run: RunSettings, steps: int) -> Any:
         ("TruncatedChain", {0: 1 / (1 - GAMMA)}),
     ],
 )
+@over_seeds
 def test_values(
-    compose: Any, algo: str, actions: str, probe: str, values: dict[int, float]
+    compose: Any, algo: str, actions: str, probe: str, values: dict[int, float], seed: int
 ) -> None:
-    algorithm, discrete = learn(compose, algo, probe, continuous=actions == "Box")
+    algorithm, discrete = learn(compose, algo, probe, seed=seed, continuous=actions == "Box")
     for bit, expected in values.items():
         assert value(algorithm, observation(bit, discrete)) == pytest.approx(expected, rel=0.1)
 
 
-@pytest.mark.parametrize("algo", [a for a in ALGOS if "Discrete" in takes(a)])
 @pytest.mark.parametrize(
-    ("probe", "actions"), [("BestAction", {0: 1}), ("ObservedAction", {0: 0, 1: 1})]
+    "algo", [a if a != "rainbow" else slow(a) for a in ALGOS if "Discrete" in takes(a)]
 )
-def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) -> None:
-    algorithm, discrete = learn(compose, algo, probe)
+@pytest.mark.parametrize(
+    ("probe", "actions"), [slow("BestAction", {0: 1}), ("ObservedAction", {0: 0, 1: 1})]
+)
+@over_seeds
+def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int], seed: int) -> None:
+    algorithm, discrete = learn(compose, algo, probe, seed=seed)
     rng = np.random.default_rng(0)
     for bit, expected in actions.items():
         action, _, _ = algorithm.policy.act(observation(bit, discrete), None, False, rng)
@@ -225,12 +234,13 @@ def test_policies(compose: Any, algo: str, probe: str, actions: dict[int, int]) 
 
 @pytest.mark.parametrize("algo", taking("Box"))
 @pytest.mark.parametrize(
-    ("probe", "actions"), [("BestAction", {0: 0.5}), ("ObservedAction", {0: -0.5, 1: 0.5})]
+    ("probe", "actions"), [slow("BestAction", {0: 0.5}), ("ObservedAction", {0: -0.5, 1: 0.5})]
 )
+@over_seeds
 def test_continuous_policies(
-    compose: Any, algo: str, probe: str, actions: dict[int, float]
+    compose: Any, algo: str, probe: str, actions: dict[int, float], seed: int
 ) -> None:
-    algorithm, _ = learn(compose, algo, probe, continuous=True)
+    algorithm, _ = learn(compose, algo, probe, seed=seed, continuous=True)
     for bit, expected in actions.items():
         action, _, _ = algorithm.policy.act(
             observation(bit, False), None, False, np.random.default_rng(0)
@@ -241,14 +251,18 @@ def test_continuous_policies(
 @pytest.mark.parametrize(
     ("algo", "kind"), [(a, k) for k in ("MultiDiscrete", "MultiBinary") for a in taking(k)]
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", ["BestAction", "ObservedAction"])
-def test_policies_of_several_components(compose: Any, algo: str, kind: str, probe: str) -> None:
+@over_seeds
+def test_policies_of_several_components(
+    compose: Any, algo: str, kind: str, probe: str, seed: int
+) -> None:
     best = {
         "MultiDiscrete": {"BestAction": {0: [1, 2]}, "ObservedAction": {0: [0, 0], 1: [1, 2]}},
         "MultiBinary": {"BestAction": {0: [1, 0]}, "ObservedAction": {0: [0, 1], 1: [1, 0]}},
     }
     more = ["algo.learning_rate=0.002"] if algo == "ppo" else []  # else one choice ends too soon
-    algorithm, _ = learn(compose, algo, probe, more, actions=kind)
+    algorithm, _ = learn(compose, algo, probe, more, seed=seed, actions=kind)
     rng = np.random.default_rng(0)
     for bit, expected in best[kind][probe].items():
         action, _, _ = algorithm.policy.act(observation(bit, False), None, False, rng)
@@ -273,20 +287,21 @@ MEMORY = {
 }
 
 
-@pytest.mark.parametrize("network", MEMORY)
-@pytest.mark.parametrize("algo", ["a2c", "dqn", "ppo"])
-def test_memory_of_one_step(compose: Any, algo: str, network: str) -> None:
+@pytest.mark.parametrize("network", [slow("lstm"), "gru", slow("transformer")])
+@pytest.mark.parametrize("algo", ["a2c", slow("dqn"), slow("ppo")])
+@over_seeds
+def test_memory_of_one_step(compose: Any, algo: str, network: str, seed: int) -> None:
     more = [f"network={network}", *MEMORY[network]]
     if algo == "dqn":  # sequences end with episodes, after two steps
         more += ["network.sequence_length=2", "network.burn_in=1"]
     if network == "transformer":
         more += [f"algo.learning_rate={0.001 if algo == 'dqn' else 0.002}"]
-    algorithm, _ = learn(compose, algo, "RememberedBit", more)
+    algorithm, _ = learn(compose, algo, "RememberedBit", more, seed=seed)
     assert remembered(algorithm) == [0, 1]
 
 
 def test_without_memory_both_bits_look_alike(compose: Any) -> None:
-    algorithm, _ = learn(compose, "ppo", "RememberedBit")
+    algorithm, _ = learn(compose, "ppo", "RememberedBit", share=0.1)
     first, second = remembered(algorithm)
     assert first == second
 

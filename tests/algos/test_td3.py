@@ -13,6 +13,7 @@ from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.algos.test_sac import KERNELS, say, two_rows
 from tests.conftest import small
+from tests.learning import over_seeds
 
 
 def build(compose: Any, *overrides: str) -> tuple[Any, InlineSampler]:
@@ -120,8 +121,9 @@ def test_noise_is_within_bounds(compose: Any, algo: str, noise: str) -> None:
 
 
 @pytest.mark.parametrize("algo", ["sac", "td3", "ddpg"])
+@over_seeds
 def test_bounds_may_differ_by_dimension(
-    compose: Any, monkeypatch: pytest.MonkeyPatch, algo: str
+    compose: Any, monkeypatch: pytest.MonkeyPatch, algo: str, seed: int
 ) -> None:
     """The best action of [0, 8] × [−4, −2] is (6, −3.5)."""
     from gymnasium import spaces
@@ -148,11 +150,12 @@ def test_bounds_may_differ_by_dimension(
             "algo.buffer_size=2000",
             "algo.learning_starts=200",
             "env=rltrain.envs.probes:rltrain/BestAction-v0",
+            f"seed={seed}",
         )
     )
     envs = build_envs(run)
     algorithm = build_algorithm(run, envs)
-    sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
+    sampler = InlineSampler(envs, algorithm, np.random.default_rng(seed))
     progress = Progress(1200)
     while progress.steps < 1200:
         sampler.collect(algorithm.horizon, progress, lambda: False)

@@ -11,6 +11,7 @@ from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.conftest import small
+from tests.learning import over_seeds
 
 
 def test_the_weight_follows_progress() -> None:
@@ -23,13 +24,15 @@ def test_the_weight_follows_progress() -> None:
 
 @pytest.mark.parametrize("kernels", ["numpy", "torch"])
 @pytest.mark.parametrize("algo", ["ppo", "a2c", "reinforce"])
-def test_it_keeps_a_policy_from_choosing(compose: Any, algo: str, kernels: str) -> None:
+@over_seeds
+def test_it_keeps_a_policy_from_choosing(compose: Any, algo: str, kernels: str, seed: int) -> None:
     def entropy(*more: str) -> float:
         overrides = ("env.num_envs=4", "algo.learning_rate=0.005", f"kernels={kernels}", *more)
+        overrides += (f"seed={seed}",)
         run = build_run(compose(*small(algo, "env=CartPole-v1", *overrides)))
         envs = build_envs(run)
         algorithm = build_algorithm(run, envs)
-        sampler = InlineSampler(envs, algorithm, np.random.default_rng(0))
+        sampler = InlineSampler(envs, algorithm, np.random.default_rng(seed))
         progress = Progress(1500)
         while progress.steps < 1500:
             sampler.collect(algorithm.horizon, progress, lambda: False)

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rltrain import __version__
@@ -36,6 +37,7 @@ Train reinforcement-learning agents from one line.
   rltrain record latest dataset=cartpole/expert-v0 episodes=100    its episodes, as data
 
   rltrain plot outputs/RUN out=curves.png           learning curves as a picture
+  rltrain table outputs/sweeps/SWEEP sort=score     how runs stand, the best first
 
   rltrain list algos|envs|networks|explorations|tuned …     what there is
   rltrain describe ppo                              every key: type, range, default, meaning
@@ -85,6 +87,7 @@ def run(arguments: list[str]) -> int:
         "list": _list,
         "describe": _describe,
         "plot": _plot,
+        "table": _table,
     }
     if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
         print(HELP, end="")
@@ -135,8 +138,6 @@ def _jobs(arguments: list[str]) -> list[str]:
     count = next((a for a in arguments if a.startswith("jobs=")), None)
     if count is None:
         return arguments
-    if not {"-m", "--multirun"} & set(arguments):
-        raise UserError(f"{count} is for a sweep (-m); a single run has one job.")
     launcher = next((a for a in arguments if a.startswith("hydra/launcher=")), "=rltrain")
     if not launcher.endswith("=rltrain"):
         raise UserError(f"{count} is not for {launcher}, which has keys of its own.")
@@ -194,7 +195,7 @@ def _describe(arguments: list[str]) -> int:
 def _complete_command() -> bool:
     """Completes the commands of ours, which Hydra does not know; whether there was one."""
     line = os.environ.get("COMP_LINE", "").split(" ")[1:]
-    if not line or line[0] not in ("eval", "record", "list", "describe", "plot"):
+    if not line or line[0] not in ("eval", "record", "list", "describe", "plot", "table"):
         return False
     from rltrain.reports import catalog
 
@@ -206,8 +207,35 @@ def _plot(arguments: list[str]) -> int:
     from rltrain.reports import curves
 
     gc.enable()
-    options = _pairs([a for a in arguments if a.startswith(("out=", "column="))])
-    return curves.plot([a for a in arguments if not a.startswith(("out=", "column="))], options)
+    targets, options = _targets(arguments, ("out", "column"))
+    return curves.plot(targets, options)
+
+
+def _table(arguments: list[str]) -> int:
+    from rltrain.reports import sweep
+
+    targets, options = _targets(arguments, ("sort",))
+    return sweep.show_table(targets or ["outputs"], options)
+
+
+def _targets(arguments: list[str], options: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Split arguments into paths, whose names may have an `=`, and options.
+
+    Raises:
+        UserError: an argument is neither.
+    """
+    targets: list[str] = []
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in options and equals:
+            found[name] = value
+        elif equals and "/" not in name and not Path(argument).exists():
+            known = [f"{option}=" for option in options]
+            raise UserError(f"Unknown option {name}=.{did_you_mean(f'{name}=', known)}")
+        else:
+            targets.append(argument)
+    return targets, found
 
 
 def _pairs(arguments: list[str]) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Composition: YAML, overrides and sweeps become checked, frozen settings.
 
-This file, `launcher` and `sources` are the only ones that know Hydra and OmegaConf.
+This file, `sweeps`, `launcher` and `sources` are the only ones that know Hydra and OmegaConf.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -24,14 +23,13 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from rltrain import launcher
-from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.errors import JobError, UserError, did_you_mean
 from rltrain.core.paths import config_dir
 from rltrain.envs import ids
 from rltrain.settings import registry
@@ -39,17 +37,16 @@ from rltrain.settings.defaults import choices, defaults, family_of
 from rltrain.settings.run import CHOICES
 from rltrain.settings.schema import keys_of
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
+from rltrain.sweeps import (
+    SweepFolder,
+    check_scored,
+    name_sweep,
+    open_kwargs,
+    score_of,
+    strip_sign,
+)
 
 Values = dict[str, Any]
-
-
-class SweepFolder(Callback):
-    """Remembers where Hydra puts a sweep's jobs."""
-
-    path: Path | None = None
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        type(self).path = Path(config.hydra.sweep.dir)
 
 
 @dataclass(frozen=True)
@@ -74,17 +71,20 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     composed: list[tuple[Values, Any]] = []
     SweepFolder.path = None
 
-    def task(cfg: DictConfig, run: Callable[[Values, Path], None] = job) -> None:
+    def task(cfg: DictConfig, run: Callable[[Values, Path], None] = job) -> float | None:
         hydra_values = HydraConfig.get()
-        if hydra_values.mode == RunMode.MULTIRUN:
-            values = _chosen(to_values(cfg), hydra_values)
-            run(values, Path(hydra_values.runtime.output_dir))
-        else:
+        if hydra_values.mode != RunMode.MULTIRUN:
             composed.append((to_values(cfg), hydra_values))
+            return None
+        values = _chosen(to_values(cfg), hydra_values)
+        check_scored(values, hydra_values.sweeper)
+        folder = Path(hydra_values.runtime.output_dir)
+        run(values, folder)
+        return score_of(folder, hydra_values.sweeper) if run is job else None
 
     _register(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
-    typed, sys.argv = sys.argv, [sys.argv[0], *map(_open_kwargs, arguments)]
+    typed, sys.argv = sys.argv, [sys.argv[0], *map(open_kwargs, arguments)]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
@@ -92,11 +92,17 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
         raise explain(error) from error
     except OSError as error:
         raise UserError(f"output_dir: {error.filename} cannot be written.") from error
+    except JobError:  # a sweeper that goes by scores gave up; the table of the sweep says why
+        return Composed(None, SweepFolder.path)
     finally:
         sys.argv = typed
     if not composed:
         return Composed(None, SweepFolder.path)
     values, hydra_values = composed[0]
+    count = next((a for a in arguments if a.startswith("hydra.launcher.jobs=")), None)
+    if count is not None:
+        count = count.removeprefix("hydra.launcher.")
+        raise UserError(f"{count} is for a sweep (-m); a single run has one job.")
     return Composed(_chosen(values, hydra_values), None)
 
 
@@ -114,7 +120,7 @@ def compose(overrides: list[str]) -> Values:
     _register(overrides)
     try:
         with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
-            opened = [_open_kwargs(o) for o in overrides]
+            opened = [open_kwargs(o) for o in overrides]
             cfg = hydra.compose("config", opened, return_hydra_config=True)
             hydra_values = cfg.hydra
             with open_dict(cfg):
@@ -132,7 +138,7 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
     command line chooses another, keys that one does not have are left out; and all of them,
     where the preset names what it is for.
     """
-    typed = [_strip(o).partition("=")[0] for o in hydra_values.overrides.task]
+    typed = [strip_sign(o).partition("=")[0] for o in hydra_values.overrides.task]
     for group in ("augment", "exploration", "intrinsic", "network", "optimizer"):
         if group in typed:
             known = defaults(group, hydra_values.runtime.choices[group])
@@ -196,53 +202,10 @@ def _register(arguments: list[str]) -> None:
     Plugins.instance().register(GymnasiumSource)
     Plugins.instance().register(RltrainSearchPath)
     launcher.register()
-    asked = sorted(_strip(a) for a in arguments if "=" in a and not a.startswith("hydra"))
-    os.environ[_SWEEP] = slug(asked)
-    os.environ[_SWEPT] = ",".join(key for key in map(_swept_key, arguments) if key)
+    name_sweep(arguments)
 
 
-def _swept_key(argument: str) -> str | None:
-    """The key of an override that asks for several values."""
-    if "=" not in argument:
-        return None
-    try:
-        override = OverridesParser.create().parse_override(_open_kwargs(argument))
-    except HydraException:
-        return None  # composition will say so
-    return _strip(override.get_key_element()) if override.is_sweep_override() else None
-
-
-def _job_name() -> str:
-    """What tells a job from the others of its sweep: its values of the keys that vary."""
-    words = sorted(_strip(o) for o in HydraConfig.get().overrides.task)
-    swept = os.environ.get(_SWEPT, "").split(",")
-    return slug([w for w in words if w.partition("=")[0] in swept] or words)
-
-
-# Through the environment, so that the worker processes of a launcher know them too.
-_SWEEP, _SWEPT = "RLTRAIN_SWEEP", "RLTRAIN_SWEPT"
-OmegaConf.register_new_resolver("rltrain_sweep", lambda: os.environ[_SWEEP], replace=True)
-OmegaConf.register_new_resolver("rltrain_job", _job_name, replace=True)
 OmegaConf.register_new_resolver("rltrain_preset", preset, replace=True)
-
-
-def slug(words: list[str]) -> str:
-    """A folder name for overrides: readable, the same for the same words, never too long."""
-    text = ",".join(words)
-    name = re.sub(r"[^\w.,=+-]+", "-", text).strip("-")
-    if name == text and len(name) <= 100:
-        return name or "default"
-    return f"{name[:91]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def _strip(override: str) -> str:
-    return override.lstrip("+")
-
-
-def _open_kwargs(argument: str) -> str:
-    """Arguments of constructors and parts of observations are free-form: no + to be new."""
-    free = ("env.kwargs.", "env.kwargs=", "network.encoders.", "network.encoders=")
-    return f"++{argument}" if argument.startswith(free) else argument
 
 
 def explain(error: Exception) -> UserError:
@@ -263,6 +226,11 @@ def explain(error: Exception) -> UserError:
         if group == "env":
             return UserError(ids.unknown(name))
         return UserError(f"{group}={name} is not known.{did_you_mean(name, error.options or [])}")
+    new_group = re.search(r"append to your default list use \+(\S+)", text)
+    if new_group:
+        return UserError(f"{new_group[1]}: a group without a default is added: +{new_group[1]}")
+    if "'hydra.launcher.jobs'" in text:
+        return UserError("jobs= is for hydra/launcher=rltrain; this sweep's has keys of its own.")
     cause = error.__cause__ or error
     full_key = getattr(cause, "full_key", None)
     named = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -15,17 +16,26 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from rltrain.core import lean_torch
-from rltrain.core.errors import UserError
+from rltrain.core.errors import JobError, UserError
+from rltrain.sweeps import score_of
 
 # Hydra takes launchers of this package alone; on disk, every program of Hydra's would load it.
 _NAME = "hydra_plugins.rltrain.ParallelLauncher"
 
 
 def register() -> None:
-    """Makes `hydra/launcher=rltrain` a choice."""
+    """Make `hydra/launcher=rltrain` a choice, and the default.
+
+    An `override` in the root's defaults list would do as well, but outrank a file's that
+    chooses another launcher.
+    """
     Plugins.instance().class_name_to_class[_NAME] = ParallelLauncher
+    store = ConfigStore.instance()
     node = {"_target_": _NAME, "jobs": "auto"}
-    ConfigStore.instance().store("rltrain", node, group="hydra/launcher", provider="rltrain")
+    store.store("rltrain", node, group="hydra/launcher", provider="rltrain")
+    root = HydraConf()
+    root.defaults = [{"launcher": "rltrain"} if "launcher" in d else d for d in root.defaults]
+    store.store("config", root, group="hydra", provider="hydra")
 
 
 class ParallelLauncher(BasicLauncher):
@@ -51,8 +61,7 @@ class ParallelLauncher(BasicLauncher):
         if jobs != "auto" and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
             raise UserError(f"jobs={jobs} must be auto or a whole number from 1 up.")
         self._loader = _Loader(hydra_context.config_loader)
-        # What the sweeper composes to see whether it can, is used.
-        cast(Any, hydra_context.config_loader).load_sweep_config = self._loader.load_sweep_config
+        cast(Any, hydra_context.config_loader).load_sweep_config = self._loader.check
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -71,18 +80,31 @@ class ParallelLauncher(BasicLauncher):
         ]
         count = jobs.choose_count(self._jobs, [job.values for job in planned])
         if count == 1 or cast(Any, self.config).hydra.job.chdir:
-            return list(super().launch(job_overrides, initial_job_idx))
+            loader = cast(Any, self.hydra_context).config_loader
+            loader.load_sweep_config = self._loader.compose
+            try:
+                return list(super().launch(job_overrides, initial_job_idx))
+            finally:
+                loader.load_sweep_config = self._loader.check
         jobs.run(planned, count)
         return [
-            JobReturn(overrides=list(o), _return_value=None, status=JobStatus.COMPLETED)
-            for o in job_overrides
+            self._return(job.folder, list(overrides))
+            for job, overrides in zip(planned, job_overrides, strict=True)
         ]
+
+    def _return(self, folder: Path, overrides: list[str]) -> JobReturn:
+        """What the sweeper is told of a job that has ended."""
+        try:
+            score = score_of(folder, cast(Any, self.config).hydra.sweeper)
+        except JobError as error:
+            return JobReturn(overrides, _return_value=error, status=JobStatus.FAILED)
+        return JobReturn(overrides, _return_value=score, status=JobStatus.COMPLETED)
 
     def _job(self, overrides: list[str], number: int) -> Any:
         """A job's values and folder, as Hydra's own launcher finds them."""
         from rltrain.training.job_process import Job
 
-        config: Any = self._loader.load_sweep_config(self.config, overrides)
+        config: Any = self._loader.take(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         HydraConfig.instance().set_config(config)  # the folder's name asks for it
@@ -100,15 +122,19 @@ class ParallelLauncher(BasicLauncher):
 
 
 class _Loader:
-    """Composes each job once: every second call returns what the first composed."""
+    """Composes each job once: what the sweeper composed to check it is what is launched."""
 
     def __init__(self, loader: Any) -> None:
-        self._compose = loader.load_sweep_config
-        self._kept: dict[tuple[str, ...], Any] = {}
+        self.compose = loader.load_sweep_config
+        self._checked: dict[tuple[str, ...], Any] = {}
 
-    def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
-        key = tuple(sweep_overrides)
-        kept = self._kept.pop(key, None)
-        if kept is None:
-            kept = self._kept[key] = self._compose(master_config, sweep_overrides)
-        return kept
+    def check(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        """Compose a job and keep it until it is taken."""
+        composed = self.compose(master_config, sweep_overrides)
+        self._checked[tuple(sweep_overrides)] = composed
+        return composed
+
+    def take(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        """Return a job's configuration, which belongs to the caller."""
+        checked = self._checked.pop(tuple(sweep_overrides), None)
+        return self.compose(master_config, sweep_overrides) if checked is None else checked

@@ -8,6 +8,7 @@ import pytest
 from rltrain import config
 from rltrain.core.errors import UserError
 from rltrain.settings.run import build_run
+from rltrain.sweeps import slug
 
 
 @pytest.mark.parametrize("env_id", ["Acrobot-v1", "my_package:MyEnv-v0", "FrozenLake8x8-v1"])
@@ -116,11 +117,11 @@ def test_values_that_are_none(text: str) -> None:
 
 
 def test_folder_names_are_readable_and_safe() -> None:
-    assert config.slug(["algo=ppo", "env=CartPole-v1"]) == "algo=ppo,env=CartPole-v1"
-    odd = config.slug(["env=ALE/Pong-v5"])
+    assert slug(["algo=ppo", "env=CartPole-v1"]) == "algo=ppo,env=CartPole-v1"
+    odd = slug(["env=ALE/Pong-v5"])
     assert odd.startswith("env=ALE-Pong-v5-")
-    assert odd != config.slug(["env=ALE:Pong-v5"])
-    assert len(config.slug(["x" * 500])) <= 100
+    assert odd != slug(["env=ALE:Pong-v5"])
+    assert len(slug(["x" * 500])) <= 100
 
 
 def test_a_key_of_another_group_is_pointed_out() -> None:

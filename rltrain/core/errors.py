@@ -36,6 +36,10 @@ class TrainingError(RltrainError):
     """Training cannot go on: a loss, gradient, observation or reward that is no number."""
 
 
+class JobError(RltrainError):
+    """A job of a sweep has no score to give to the sweeper."""
+
+
 class EnvError(RltrainError):
     """An environment broke its own declaration, or an action broke the environment's."""
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from rltrain.core.errors import OK, UserError, did_you_mean
 from rltrain.reports.labels import Group, group_runs, read_facts, typed_keys
+from rltrain.reports.targets import find_runs
 from rltrain.training import run as folders
 from rltrain.training.tables import STEP, read_csv
 
@@ -45,7 +46,7 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
 
     column = str(options.get("column", COLUMN))
     out = Path(str(options.get("out", "curves.png")))
-    runs, curves = _with_column(find_runs(targets), column)
+    runs, curves = _with_column(find_runs(targets or ["latest"]), column)
     typed = set().union(*map(typed_keys, runs))
     found = group_runs([read_facts(folder) for folder in runs], typed)
     figure = _draw(found.groups, runs, curves, column, found.title)
@@ -55,23 +56,6 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
         raise UserError(f"out={out} cannot be written: {error}") from error
     print(out)
     return OK
-
-
-def find_runs(targets: list[str]) -> list[Path]:
-    """Return the run folders that `targets` name, each once.
-
-    A folder stands for the runs in it, or, where it has none, for those a level below.
-
-    Raises:
-        UserError: a target is neither a run nor a folder of runs.
-    """
-    found: dict[Path, Path] = {}
-    for target in targets or ["latest"]:
-        here = [Path(target)] if (Path(target) / folders.CONFIG).is_file() else []
-        for depth in ("*/", "*/*/"):
-            here = here or sorted(p.parent for p in Path(target).glob(depth + folders.CONFIG))
-        found |= {folder.resolve(): folder for folder in here or [folders.find(target)[0]]}
-    return list(found.values())
 
 
 def band(curves: Sequence[Curve]) -> tuple[Any, Any, Any, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from rltrain.core.layout import is_text, layout_of
+
+Floats = NDArray[np.float64]
 
 
 class Stack(spaces.Box):
@@ -63,6 +66,28 @@ def size_of(space: gym.Space) -> int:
         return int(space.n)
     assert space.shape is not None
     return math.prod(space.shape)
+
+
+def edges_of(space: spaces.Box) -> tuple[Floats, Floats]:
+    """Return the ends of the continuous range that the actions of a Box divide, per dimension.
+
+    They are its bounds. Integers lie in the middle of a part of width 1 each, so that its range
+    is half a step wider on either side, and each of them has the same share of it.
+    """
+    half = 0.5 if np.dtype(space.dtype).kind in "iu" else 0.0
+    return space.low.astype(np.float64) - half, space.high.astype(np.float64) + half
+
+
+def to_box(actions: NDArray[Any], space: spaces.Box) -> NDArray[Any]:
+    """Return actions `[..., *shape]` as a Box takes them, in new memory.
+
+    They are clipped to its bounds, and of integers the nearest is taken.
+    """
+    dtype = np.dtype(space.dtype)
+    if dtype.kind in "iu" and actions.dtype.kind == "f":
+        actions = np.rint(actions)
+    clipped: NDArray[Any] = np.minimum(np.maximum(actions, space.low), space.high)
+    return clipped.astype(dtype, copy=False)
 
 
 def dtype_of(space: gym.Space) -> np.dtype:

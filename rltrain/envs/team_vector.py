@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError
 from rltrain.core.layout import layout_of
+from rltrain.core.spaces import to_box
 from rltrain.envs import answers, snapshot
 from rltrain.envs.bounds import Bounds
 from rltrain.envs.packing import Packer
@@ -170,9 +171,7 @@ class TeamVectorEnv(VectorEnv):
         for i, agent in enumerate(self.agents):
             space, action = agent.action_space, actions[i]
             if isinstance(space, spaces.Box):
-                own = own_rows(action[None], space)[0]
-                clipped = np.minimum(np.maximum(own, space.low), space.high)
-                commands.append(clipped.astype(space.dtype, copy=False))
+                commands.append(to_box(own_rows(action[None], space)[0], space))
             else:
                 counted = action + np.asarray(getattr(space, "start", 0))
                 commands.append(counted.astype(space.dtype, copy=False))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.layout import layout_of
-from rltrain.core.spaces import Agent
+from rltrain.core.spaces import Agent, to_box
 from rltrain.core.types import any_of
 from rltrain.envs import answers, batched, snapshot
 from rltrain.envs.answers import AnswerError
@@ -267,8 +267,7 @@ class VectorEnv:
     def _commands(self, actions: Rows) -> list[Any]:
         space = self.action_space
         if isinstance(space, spaces.Box):
-            clipped = np.minimum(np.maximum(actions, space.low), space.high)
-            return list(clipped.astype(space.dtype, copy=False))
+            return list(to_box(actions, space))
         shifted = actions if self._counts_from_0 else actions + self._first_action
         if isinstance(space, spaces.Discrete):
             return list(shifted)

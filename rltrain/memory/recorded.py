@@ -16,7 +16,7 @@ from gymnasium import Space, spaces
 
 from rltrain.core.errors import UserError
 from rltrain.core.layout import Leaf, Path, is_text, layout_of, parts_of
-from rltrain.core.spaces import Stack, kind_of
+from rltrain.core.spaces import Stack, kind_of, to_box
 from rltrain.core.types import Rows
 
 ACTIONS = ("Box", "Discrete", "MultiDiscrete", "MultiBinary")
@@ -247,7 +247,7 @@ def _values(rows: Rows, leaf: Leaf) -> Any:
 
 
 def as_taken(actions: Rows, space: Space) -> Any:
-    """Actions as an environment was given them: of a Box within its bounds."""
+    """Return actions as an environment was given them."""
     if isinstance(space, spaces.Box):
-        actions = np.minimum(np.maximum(actions, space.low), space.high)
+        actions = to_box(actions, space)
     return as_recorded(actions, space)

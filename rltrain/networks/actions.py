@@ -12,7 +12,7 @@ from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError
-from rltrain.core.spaces import dtype_of
+from rltrain.core.spaces import edges_of, to_box
 from rltrain.core.types import Rows
 
 Floats = NDArray[np.float32]
@@ -29,8 +29,7 @@ class BoundedActions:
 
     def __init__(self, space: Space) -> None:
         assert isinstance(space, spaces.Box)
-        low = space.low.astype(np.float64).reshape(-1)
-        high = space.high.astype(np.float64).reshape(-1)
+        low, high = (edge.reshape(-1) for edge in edges_of(space))
         if not np.isfinite(high - low).all():
             raise UserError(
                 f"actions of {space} have no bounds, and this algorithm needs them: choose one"
@@ -39,19 +38,25 @@ class BoundedActions:
             )
         self.shape = space.shape
         self.size = math.prod(space.shape)
-        self._dtype = dtype_of(space)
+        self._space = space
+        self._integers = np.dtype(space.dtype).kind in "iu"
         self._middle = ((high + low) / 2).astype(np.float32)
         self._half = ((high - low) / 2).astype(np.float32)
         # A dimension with one value only is 0 on this side.
         self._inverse = np.divide(1, self._half, out=np.zeros_like(self._half), where=high > low)
 
     def scale(self, unit: Floats) -> Rows:
-        """Actions `[N, ...]` of numbers in [−1, 1] `[N, A]`."""
-        action = self._middle + self._half * unit
-        return action.reshape(len(unit), *self.shape).astype(self._dtype, copy=False)
+        """Return the actions `[N, ...]` of numbers in [−1, 1] `[N, A]`.
+
+        Integers have equal parts of [−1, 1] each.
+        """
+        action = (self._middle + self._half * unit).reshape(len(unit), *self.shape)
+        if self._integers:
+            return to_box(action, self._space)
+        return action.astype(self._space.dtype, copy=False)
 
     def unscale(self, action: Rows) -> Floats:
-        """The inverse of `scale`."""
+        """Return the inverse of `scale`; of an integer the middle of its part."""
         rows = action.reshape(len(action), self.size)
         unit: Floats = ((rows - self._middle) * self._inverse).astype(np.float32, copy=False)
         return unit

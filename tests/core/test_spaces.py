@@ -1,9 +1,11 @@
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rltrain.core.spaces import KINDS, dtype_of, kind_of, size_of
+from rltrain.core.spaces import KINDS, dtype_of, kind_of, size_of, to_box
 
 UNIT = spaces.Box(0, 1, (2,))
 
@@ -60,3 +62,21 @@ def test_size_of(space: gym.Space, size: int) -> None:
 )
 def test_dtype_of(space: gym.Space, dtype: type) -> None:
     assert dtype_of(space) == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "given", "expected"),
+    [
+        (np.int32, -5, 5, [-9.0, -0.6, -0.4, 0.4, 0.6, 4.6, 9.0], [-5, -1, 0, 0, 1, 5, 5]),
+        (np.uint8, 0, 255, [-0.4, 0.6, 254.6, 300.0], [0, 1, 255, 255]),
+        (np.int64, 0, 5, [4.99, 4.4, 5.0], [5, 4, 5]),
+        (np.float32, -1, 1, [-2.0, 0.25, 2.0], [-1.0, 0.25, 1.0]),
+    ],
+)
+def test_actions_as_a_box_takes_them(
+    dtype: Any, low: int, high: int, given: list[float], expected: list[float]
+) -> None:
+    space = spaces.Box(low, high, (len(given),), dtype)
+    taken = to_box(np.array([given], np.float32), space)
+    assert taken.dtype == dtype
+    assert taken.tolist() == [expected]

@@ -236,6 +236,20 @@ def test_box_actions_are_clipped_to_asymmetrical_bounds() -> None:
     assert all(a.dtype == np.float32 for toy in toys for a in toy.actions)
 
 
+def test_actions_of_an_integer_box_are_the_nearest_integers() -> None:
+    toy = Toy()
+    toy.action_space = gym.spaces.Box(np.array([0, -5]), np.array([5, 5]), (2,), np.int32)
+    taken: list[np.ndarray] = []
+    step = toy.step
+    toy.step = lambda action: (taken.append(action), step(action))[1]  # type: ignore[method-assign]
+    envs = side_by_side(toy)
+    envs.restart()
+    for action in ([4.99, -0.6], [4.4, 0.4], [9.0, -9.0]):
+        envs.step(np.array([action], np.float32))
+    assert [action.tolist() for action in taken] == [[5, -1], [4, 0], [5, -5]]
+    assert all(action.dtype == np.int32 for action in taken)
+
+
 @pytest.mark.parametrize("start", [0, 5, -2])
 def test_discrete_actions_and_observations_are_counted_from_0(start: int) -> None:
     toys = Toy(2, discrete=True, start=start), Toy(3, discrete=True, start=start)

@@ -33,3 +33,20 @@ def test_actions_have_the_shape_of_the_space(shape):
 def test_without_bounds_there_is_no_scale(high):
     with pytest.raises(UserError, match="have no bounds"):
         BoundedActions(spaces.Box(-1, np.zeros(2, np.float32) + np.float32(high), (2,)))
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 5), (-5, 5), (-3, -1), (2, 2)])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.int8])
+def test_each_integer_has_an_equal_part_and_comes_back(low, high, dtype):
+    bounds = BoundedActions(spaces.Box(low, high, (1,), dtype))
+    count, each = high - low + 1, 500
+    unit = np.linspace(-1, 1, 2 * each * count + 1, dtype=np.float32)[1::2, None]  # between ends
+    action = bounds.scale(unit)
+    assert action.dtype == dtype
+    found, shares = np.unique(action, return_counts=True)
+    assert found.tolist() == list(range(low, high + 1))
+    assert np.abs(shares - each).max() <= 1
+    ends = bounds.scale(np.array([[-1], [1]], np.float32))
+    assert ends.tolist() == [[low], [high]]
+    every = np.arange(low, high + 1, dtype=dtype)[:, None]
+    assert (bounds.scale(bounds.unscale(every)) == every).all()

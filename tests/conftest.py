@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,16 @@ def small(algo: str, *overrides: str) -> list[str]:
         *{"": [], "transformer": _ATTENTION}.get(network, _CELLS),
         *overrides,
     ]
+
+
+# The choices of algorithm that a newcomer's tests have where CI has every one. For every algorithm
+# they have its own tests and its exact resume (test_resumed_from_a_checkpoint_between_updates).
+QUICK = ("ppo", "dqn", "td3", "ppo+gru", "iql")
+
+
+def some(choices: Iterable[str]) -> list[Any]:
+    """Return parameters of a test over algorithms: those that are not `QUICK` are slow."""
+    return [choice if choice in QUICK else slow(choice) for choice in choices]
 
 
 def slow(*values: Any) -> Any:

@@ -60,6 +60,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("rltrain")])
 def test_command(folder: Path, command: str) -> None:
     words = shlex.split(command)

@@ -18,7 +18,7 @@ from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
 from tests.algos.test_probes import LEARN, learn, observation, trained, value
-from tests.conftest import fitting_env, small
+from tests.conftest import fitting_env, small, some
 from tests.learning import over_seeds
 from tests.training.test_resume import newest, resume_in_new_process, same, stop_after
 from tests.training.test_workers import same as same_but_for_workers
@@ -36,7 +36,7 @@ def test_replay_is_what_takes_one() -> None:
     assert BESIDE == ["ddpg", "dqn", "sac", "td3"]
 
 
-@pytest.mark.parametrize("algo", BESIDE)
+@pytest.mark.parametrize("algo", some(BESIDE))
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 2.0), (1.0, 3.0)])
 @over_seeds
 def test_values_are_those_of_the_mixture(
@@ -96,7 +96,7 @@ def tiny(algo: str, *more: str) -> list[str]:
     return small(algo, *data, *more)
 
 
-@pytest.mark.parametrize("algo", CHOICES)
+@pytest.mark.parametrize("algo", some(CHOICES))
 def test_stopped_and_resumed_in_a_new_process(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:

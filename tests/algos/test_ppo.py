@@ -11,7 +11,7 @@ from rltrain.core.types import Progress
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
-from tests.conftest import small
+from tests.conftest import slow, small
 from tests.learning import over_seeds
 
 
@@ -159,7 +159,7 @@ def test_the_penalty_follows_its_target(divergence: float, expected: float) -> N
     assert adapted(1.0, divergence, None) == 1.0
 
 
-@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+@pytest.mark.parametrize("kernels", [slow("torch"), "numpy"])
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 @over_seeds
 def test_a_penalty_holds_the_policy_near(compose: Any, env: str, kernels: str, seed: int) -> None:

@@ -12,6 +12,7 @@ from rltrain.envs.vector import VectorEnv
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs, env_factory
 from rltrain.training.sampler import InlineSampler
+from tests.conftest import slow
 from tests.learning import over_seeds
 
 ENV = "env=rltrain.envs.sights:rltrain/"
@@ -102,7 +103,7 @@ def test_other_networks(
 
 
 @pytest.mark.parametrize(
-    ("algo", "steps", "actions"), [("ppo", 5120, "MultiBinary"), ("dqn", 1500, "Discrete")]
+    ("algo", "steps", "actions"), [("ppo", 5120, "MultiBinary"), slow("dqn", 1500, "Discrete")]
 )
 @over_seeds
 def test_a_nested_dictionary_of_which_each_part_is_needed(

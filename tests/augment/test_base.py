@@ -18,7 +18,7 @@ from rltrain.networks.inputs import Inputs
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, build_envs
-from tests.conftest import small
+from tests.conftest import slow, small
 from tests.training.test_resume import same
 
 SIGHT = "env=rltrain.envs.sights:rltrain/EverySight-v0"
@@ -106,7 +106,13 @@ def test_it_is_on_while_a_learner_learns_alone() -> None:
 
 @pytest.mark.parametrize(
     ("algo", "augment"),
-    [("dqn", "shift"), ("ppo", "crop"), ("pqn", "cutout"), ("a2c", "noise"), ("dqn", "scale")],
+    [
+        ("dqn", "shift"),
+        slow("ppo", "crop"),
+        slow("pqn", "cutout"),
+        ("a2c", "noise"),
+        slow("dqn", "scale"),
+    ],
 )
 def test_resumed_exactly(compose: Any, in_tmp: Path, algo: str, augment: str) -> None:
     overrides = small(algo, SIGHT, *TINY, f"augment={augment}")

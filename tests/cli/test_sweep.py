@@ -13,7 +13,7 @@ import pytest
 
 from rltrain.training.run import read_result
 from rltrain.training.tables import read_csv
-from tests.conftest import small
+from tests.conftest import slow, small
 from tests.processes import COUNT_SIGNALS, HANGS, signals_handled, wait_for
 
 ENV = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
@@ -74,6 +74,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_jobs_at_once_are_what_each_is_alone(in_tmp: Path) -> None:
     done = sweep(*small("ppo"), "seed=0,1,2")
     assert done.returncode == 0, done.stderr
@@ -124,8 +125,8 @@ def test_a_job_that_cannot_begin_is_told_of_first_and_the_others_run(in_tmp: Pat
     assert all("Algorithms that fit" in (f / "error.txt").read_text() for f in failed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
+@pytest.mark.parametrize("whole_group", [slow(False), True])
 def test_a_signal_saves_every_running_job_and_starts_no_other(
     in_tmp: Path, number: int, whole_group: bool
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_signal_saves_every_running_job_and_starts_no_other(
     assert not any(alive(owner(f)) for f in job_folders(in_tmp))
 
 
+@pytest.mark.slow
 def test_what_was_stopped_goes_on_to_the_same_end(in_tmp: Path) -> None:
     overrides = small("ppo", *SECONDS, "seed=0,1")
     process = begin(*overrides)
@@ -210,6 +212,7 @@ def test_the_third_signal_ends_jobs_that_hang(in_tmp: Path) -> None:
     assert not any(map(alive, owners))
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_is_noticed_and_the_others_run_on(in_tmp: Path) -> None:
     process = begin(*small("ppo", *SECONDS), "seed=0,1,2")
     wait_for_training(process, in_tmp)
@@ -248,6 +251,7 @@ def test_jobs_that_hang_end_too_when_the_sweep_is_killed(in_tmp: Path) -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_an_environment_that_starts_threads_gets_a_python_for_each_job(in_tmp: Path) -> None:
     text = HANGING.replace("> 600", "> 10**9") + (
         "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
@@ -260,6 +264,7 @@ def test_an_environment_that_starts_threads_gets_a_python_for_each_job(in_tmp: P
     assert "2 of 2 jobs finished" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_large_network_in_torch_has_its_share_of_threads(in_tmp: Path) -> None:
     wide = ["kernels=torch", "network.hidden_sizes=[600,900]", "eval.every=0"]
     done = sweep(*small("ppo", *wide), "seed=0,1")
@@ -269,6 +274,7 @@ def test_a_large_network_in_torch_has_its_share_of_threads(in_tmp: Path) -> None
         assert f"performance: threads {share} (auto" in (folder / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_hydras_own_launcher_is_still_a_choice(in_tmp: Path) -> None:
     arguments = ["-m", "hydra/launcher=basic", *small("q_learning"), "seed=0,1"]
     done = subprocess.run(

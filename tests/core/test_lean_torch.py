@@ -5,12 +5,14 @@ import sys
 
 import pytest
 
+from tests.conftest import slow
+
 
 def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", slow("AdamW"), slow("RMSprop"), slow("SGD")])
 def test_an_optimizer_steps_without_the_compiler_and_equally_with_it(name: str) -> None:
     run(
         "import sys, torch\n"
@@ -38,6 +40,7 @@ def test_an_optimizer_steps_without_the_compiler_and_equally_with_it(name: str) 
     )
 
 
+@pytest.mark.slow
 def test_shape_functions_wait_until_something_needs_them() -> None:
     run(
         "import sys\n"
@@ -54,6 +57,7 @@ def test_shape_functions_wait_until_something_needs_them() -> None:
     )
 
 
+@pytest.mark.slow
 def test_compilation_and_export_find_a_whole_torch() -> None:
     run(
         "from rltrain.core.lean_torch import import_torch, spare_dynamo\n"

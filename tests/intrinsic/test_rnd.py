@@ -16,7 +16,7 @@ from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
 from rltrain.training.build import build_algorithm, build_envs
 from tests.algos.test_base import build
-from tests.conftest import ALONE, STEPPING, small
+from tests.conftest import ALONE, STEPPING, small, some
 from tests.training.test_resume import same
 
 
@@ -80,7 +80,7 @@ def test_observations_far_off_count_as_five_deviations(compose: Any) -> None:
     assert far != pytest.approx(rnd.reward(np.full((3, 4), 3.0, np.float32)), rel=1e-4)
 
 
-@pytest.mark.parametrize("algo", [a for a in ALONE if a in STEPPING])
+@pytest.mark.parametrize("algo", some(a for a in ALONE if a in STEPPING))
 @pytest.mark.parametrize("num_envs", [1, 4])
 def test_no_reward_is_large_however_short_the_horizon(
     compose: Any, algo: str, num_envs: int
@@ -115,7 +115,7 @@ def test_the_memory_sees_both_rewards_and_the_target_never_moves(compose: Any) -
     assert all(bool((before[k] == after[k]).all()) for k in before)
 
 
-@pytest.mark.parametrize("algo", [a for a in ALONE if a in STEPPING])
+@pytest.mark.parametrize("algo", some(a for a in ALONE if a in STEPPING))
 def test_every_algorithm_learns_and_resumes_with_it(compose: Any, in_tmp: Path, algo: str) -> None:
     command = small(algo, "intrinsic=rnd", "intrinsic.warmup=30")
     a = session.start(compose(*command, "run_name=a")).folder

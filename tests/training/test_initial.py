@@ -15,7 +15,7 @@ from rltrain.core.state import digest
 from rltrain.settings.run import build_run
 from rltrain.training import initial, session
 from rltrain.training.build import build_algorithm, spaces_of
-from tests.conftest import algo_entry, small
+from tests.conftest import algo_entry, small, some
 from tests.training.test_resume import ALGOS, newest, resume_in_new_process, same, stop_after
 from tests.training.test_workers import same as same_but_for_workers
 
@@ -205,7 +205,7 @@ FREEZE = {
 }
 
 
-@pytest.mark.parametrize("algo", NETWORKS)
+@pytest.mark.parametrize("algo", some(NETWORKS))
 def test_what_is_frozen_stays_bit_for_bit_and_the_rest_learns(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rltrain.training import checkpoint, session
-from tests.conftest import STEPPING, algo_entry, small
+from tests.conftest import QUICK, STEPPING, algo_entry, slow, small
 from tests.training.test_resume import same
 from tests.training.test_workers import same as same_but_for_workers
 
@@ -34,11 +34,11 @@ def overrides(algo: str, *more: str) -> list[str]:
 @pytest.mark.parametrize(
     ("algo", "more"),
     [
-        *[(algo, ()) for algo in TAKING],
-        ("ppo", ("network=lstm",)),
-        ("a2c", ("network=gru", "network.shared=true")),
-        ("dqn", ("network=gru",)),
-        ("ppo", ("intrinsic=rnd",)),
+        *[(algo, ()) if algo in QUICK else slow(algo, ()) for algo in TAKING],
+        slow("ppo", ("network=lstm",)),
+        slow("a2c", ("network=gru", "network.shared=true")),
+        slow("dqn", ("network=gru",)),
+        slow("ppo", ("intrinsic=rnd",)),
     ],
     ids=str,
 )

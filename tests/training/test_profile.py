@@ -15,7 +15,7 @@ from rltrain.training.run import Run
 from rltrain.training.signals import Interrupted
 from rltrain.training.trace import Trace
 from rltrain.training.windows import Functions
-from tests.conftest import ALGOS, small
+from tests.conftest import ALGOS, small, some
 from tests.training.test_resume import same, stop_after
 
 PROFILE = ("profile=true", "run_name=profiled")
@@ -38,7 +38,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
     return list(content["traceEvents"])
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", some(ALGOS))
 def test_a_profiled_run_is_the_same_run(
     compose: Any, in_tmp: Path, one_iteration: None, algo: str
 ) -> None:

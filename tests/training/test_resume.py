@@ -19,7 +19,7 @@ from rltrain.training.run import Run
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.trainer import fingerprint
-from tests.conftest import ALGOS, REMEMBERING, STEPPING, small
+from tests.conftest import ALGOS, REMEMBERING, STEPPING, small, some
 
 # Where the environments' state cannot be saved: an iterator is nothing that can be read.
 OPAQUE = """
@@ -88,21 +88,21 @@ def same(a: Path, b: Path) -> None:
         assert rows_without_time(a / name) == rows_without_time(b / name)
 
 
-@pytest.mark.parametrize("algo", [*ALGOS, *REMEMBERING])
+@pytest.mark.parametrize("algo", some([*ALGOS, *REMEMBERING]))
 def test_two_runs_of_one_seed_are_identical(compose: Any, in_tmp: Path, algo: str) -> None:
     a = session.start(compose(*small(algo), "run_name=a")).folder
     b = session.start(compose(*small(algo), "run_name=b")).folder
     same(a, b)
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", some(ALGOS))
 def test_seeds_differ(compose: Any, in_tmp: Path, algo: str) -> None:
     a = session.start(compose(*small(algo), "run_name=a")).folder
     b = session.start(compose(*small(algo), "run_name=b", "seed=1")).folder
     assert fingerprint(newest(a).content) != fingerprint(newest(b).content)
 
 
-@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
+@pytest.mark.parametrize("algo", some([*STEPPING, *REMEMBERING]))
 def test_stopped_in_mid_rollout_and_resumed_in_a_new_process(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:

@@ -14,7 +14,7 @@ from rltrain.training import session
 from rltrain.training.run import read_config, read_result, write_result
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
-from tests.conftest import ALGOS, small
+from tests.conftest import ALGOS, small, some
 from tests.training.test_resume import newest, same, stop_after
 
 REACHED, OUT_OF_REACH = "eval.stop_at=-9999", "eval.stop_at=1e6"  # of any environment here
@@ -24,7 +24,7 @@ def column(folder: Path, table: str, name: str) -> list[float]:
     return [float(row[name]) for row in read_csv(folder / table)]
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", some(ALGOS))
 def test_training_ends_with_the_evaluation_that_reaches_it(
     compose: Any, in_tmp: Path, algo: str
 ) -> None:
@@ -68,7 +68,7 @@ def test_what_is_not_reached_changes_nothing(compose: Any, in_tmp: Path) -> None
     assert out_of_reach.reached is None
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", some(ALGOS))
 def test_stopped_before_and_resumed_it_ends_the_same_way(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, algo: str
 ) -> None:
@@ -91,7 +91,7 @@ def test_killed_between_the_last_checkpoint_and_the_result(compose: Any, in_tmp:
     assert read_result(ended.folder)["state"] == "finished"
 
 
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("algo", some(ALGOS))
 @pytest.mark.parametrize("stop_at", [None, 1e6])
 def test_resumed_without_it_the_run_is_the_one_that_never_had_it(
     compose: Any, in_tmp: Path, algo: str, stop_at: float | None

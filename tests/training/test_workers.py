@@ -27,7 +27,7 @@ from rltrain.training.performance import Performance
 from rltrain.training.signals import Interrupted
 from rltrain.training.tables import read_csv
 from rltrain.training.workers import ProcessSampler
-from tests.conftest import REMEMBERING, STEPPING, small
+from tests.conftest import REMEMBERING, STEPPING, small, some
 from tests.processes import HANGS, wait_for
 from tests.training.test_faults import ENV, NAN_ENV
 from tests.training.test_resume import OPAQUE, newest, rows_without_time
@@ -76,7 +76,7 @@ def test_agents_that_share_a_learner_too(compose: Any, in_tmp: Path) -> None:
     same(a, b)
 
 
-@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
+@pytest.mark.parametrize("algo", some([*STEPPING, *REMEMBERING]))
 def test_the_numbers_are_those_of_inline(compose: Any, in_tmp: Path, algo: str) -> None:
     a = session.start(compose(*overrides(algo), "run_name=a", "sampler=inline")).folder
     b = session.start(compose(*overrides(algo), "run_name=b")).folder
@@ -158,7 +158,7 @@ def test_stopped_in_mid_rollout_and_resumed_under_either_sampler(
     same(whole, Path("outputs/inline"))
 
 
-@pytest.mark.parametrize("algo", [*STEPPING, *REMEMBERING])
+@pytest.mark.parametrize("algo", some([*STEPPING, *REMEMBERING]))
 def test_resumed_from_a_checkpoint(compose: Any, in_tmp: Path, algo: str) -> None:
     whole = session.start(compose(*overrides(algo), "run_name=whole")).folder
     other = session.start(compose(*overrides(algo), "run_name=other")).folder

@@ -28,13 +28,26 @@ def first_observation(answer: Any) -> Any:
     Raises:
         AnswerError: the answer is not a pair of observation and info.
     """
-    if type(answer) is tuple and len(answer) == 2 and isinstance(answer[1], Mapping):
-        return answer[0]
+    if type(answer) is tuple and len(answer) == 2:
+        obs, info = answer
+        if type(info) is dict or isinstance(info, Mapping):
+            return obs
     raise AnswerError(f"reset returned {describe(answer)}. {_RESET}")
 
 
+def five(answer: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Return what `step` returned, which has to be five values.
+
+    Raises:
+        AnswerError: it is anything else.
+    """
+    if type(answer) is tuple and len(answer) == 5:
+        return answer
+    raise AnswerError(not_five(answer))
+
+
 def not_five(answer: Any) -> str:
-    """Return the clause about an answer of `step` that does not have five values."""
+    """Return the clause about an answer of `step` that is not five values."""
     return f"step returned {describe(answer)}. {_STEP}"
 
 

@@ -18,20 +18,23 @@ from rltrain.core.layout import Layout
 
 Rows = NDArray[Any]
 
-FIRST, EVERY = 64, 64  # vector steps that are checked all, and how often those after them are
+FIRST = 64  # vector steps that are all checked
+EVERY = 256  # how rarely those after them are
+END = 16  # as how many of them a step counts in which an episode ended
 
 
 class Bounds:
     """Says once of each part of an observation that it left its bounds.
 
     A check costs several passes over the rows, so that not every step has one: `due` names the
-    first steps, each 64th after them, and those in which an episode ended, since what leaves
-    its bounds most often is a final observation.
+    first 64 steps and about one of 256 after them, and prefers those in which an episode ended,
+    since what leaves its bounds most often is a final observation.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.steps = 0
+        self._next = 0  # count of steps at which the next check is due
         self._parts = [
             (leaf.name, leaf.space)
             for leaf in layout.leaves
@@ -40,8 +43,12 @@ class Bounds:
 
     def due(self, ended: bool) -> bool:
         """Count a vector step; whether its observations are to be checked."""
-        self.steps += 1
-        return bool(self._parts) and (ended or self.steps <= FIRST or self.steps % EVERY == 0)
+        self.steps += END if ended else 1
+        if self.steps < self._next:
+            return False
+        if self.steps >= FIRST:
+            self._next = self.steps + EVERY
+        return True
 
     def left(self, rows: Rows) -> list[tuple[int, str, str]]:
         """The parts of rows `[N, ...]` that are outside for the first time: the row, the part's

@@ -23,8 +23,8 @@ from rltrain.envs.answers import (
     AnswerError,
     describe,
     first_observation,
+    five,
     flag,
-    not_five,
     number,
 )
 from rltrain.envs.packing import MismatchError, Packer
@@ -78,9 +78,7 @@ class Team(gym.Env[Any, Any]):
         names = [a.name for a in self.agents]
         acting = self.alive
         commands = {name: action[i] for i, name in enumerate(names) if acting[i]}
-        answer = self.parallel_env.step(commands)
-        if type(answer) is not tuple or len(answer) != 5:
-            raise AnswerError(not_five(answer))
+        answer = five(self.parallel_env.step(commands))
         obs, rewards, terminations, truncations, _ = answer
         present = set(self.parallel_env.agents)
         reward = np.zeros(len(names))

@@ -27,6 +27,9 @@ from rltrain.envs.supervisor import FAIL, OnError, Remark, Supervisor
 Env = gym.Env[Any, Any]
 Rows = NDArray[Any]
 
+_NUMBERS = frozenset((float, int, np.float64, np.float32))  # types of most rewards
+_FLAGS = frozenset((bool, np.bool_))
+
 
 class Episode(NamedTuple):
     """Return in raw reward and length of a finished episode.
@@ -99,7 +102,9 @@ class VectorEnv:
         self._packer = Packer(layout_of(self.observation_space))
         self._bounds = Bounds(self._packer.layout)
         self._shape, self._dtype = self._packer.layout.row
-        self._box = isinstance(self.observation_space, spaces.Box)
+        # Shape and dtype of a Box's arrays, the usual case; None where observations are others.
+        box = isinstance(self.observation_space, spaces.Box)
+        self._plain = (self._shape, self._dtype) if box else (None, None)
         self._floats = any(leaf.dtype.kind == "f" for leaf in self._packer.layout.leaves)
         self._first_action = np.asarray(getattr(self.action_space, "start", 0))
         self._counts_from_0 = not self._first_action.any()
@@ -198,48 +203,45 @@ class VectorEnv:
         return Episode(i, 0.0, 0)
 
     def _step_each(self, actions: Rows) -> tuple[Rows, Rows, Rows, Rows]:
-        obs = np.empty_like(self.obs)
-        rewards: list[Any] = []
-        terminations: list[Any] = []
-        truncations: list[Any] = []
+        obs, reward = np.empty_like(self.obs), np.empty(self.num_envs, np.float64)
+        terminated = np.zeros(self.num_envs, np.bool_)
+        truncated = np.zeros(self.num_envs, np.bool_)
+        shape, dtype = self._plain
         for i, (env, command) in enumerate(zip(self.envs, self._commands(actions), strict=True)):
             try:
                 answer = env.step(command)
             except Exception as error:
                 what, step = answers.explain(env, "step", error), int(self.lengths[i]) + 1
                 self._renewed[i], _ = self.supervisor.renew(i, what, error, step)
-                answer = self.obs[i], 0.0, False, False, {}  # of a row that is not valid
-            if type(answer) is not tuple or len(answer) != 5:
-                raise self._broken(i, answers.not_five(answer))
-            after, reward, terminated, truncated, _ = answer
-            obs[i] = after if i in self._renewed else self._checked(after, i)
-            rewards.append(reward)
-            terminations.append(terminated)
-            truncations.append(truncated)
-        return (
-            obs,
-            self._column(rewards, "fiu", answers.number, "reward").astype(np.float64, copy=False),
-            self._column(terminations, "b", answers.flag, "terminated"),
-            self._column(truncations, "b", answers.flag, "truncated"),
-        )
-
-    def _column(
-        self, values: list[Any], kinds: str, convert: Callable[[Any, str], Any], what: str
-    ) -> Rows:
-        """One value of each environment `[B]`; `kinds` of dtype need no conversion."""
-        try:
-            column = np.array(values)
-            if column.dtype.kind in kinds and column.ndim == 1:
-                return column
-        except ValueError:  # arrays of different shapes
-            pass
-        converted = []
-        for i, value in enumerate(values):
+                obs[i], reward[i] = self.obs[i], 0.0  # of a row that is not valid
+                continue
             try:
-                converted.append(convert(value, what))
-            except AnswerError as error:
-                raise self._broken(i, str(error)) from None
-        return np.array(converted)
+                after, paid, ends, cut, _ = answer
+            except (TypeError, ValueError):
+                raise self._broken(i, answers.not_five(answer)) from None
+            if not (type(paid) in _NUMBERS and type(ends) in _FLAGS and type(cut) in _FLAGS):
+                paid, ends, cut = self._converted(i, answer)
+            if not (type(after) is np.ndarray and after.dtype is dtype and after.shape == shape):
+                after = self._checked(after, i)
+            obs[i] = after
+            reward[i] = paid
+            if ends:  # most steps end nothing, and a test is cheaper than a write
+                terminated[i] = True
+            if cut:
+                truncated[i] = True
+        return obs, reward, terminated, truncated
+
+    def _converted(self, i: int, answer: Any) -> tuple[float, bool, bool]:
+        """Reward and flags of an answer of `step` in which one of them is of an unusual type."""
+        try:
+            _, paid, ends, cut, _ = answers.five(answer)
+            return (
+                answers.number(paid, "reward"),
+                answers.flag(ends, "terminated"),
+                answers.flag(cut, "truncated"),
+            )
+        except AnswerError as error:
+            raise self._broken(i, str(error)) from None
 
     def _broken(self, i: int, what: str) -> RltrainError:
         """The error of environment `i`, whose step returned what cannot be taken."""
@@ -274,13 +276,6 @@ class VectorEnv:
         return list(shifted.astype(space.dtype))  # a copy: environments may change their actions
 
     def _checked(self, obs: Any, i: int) -> Any:
-        if (  # most are, and most often
-            self._box
-            and isinstance(obs, np.ndarray)
-            and obs.shape == self._shape
-            and obs.dtype == self._dtype
-        ):
-            return obs
         try:
             row = self._packer(obs)
             return row if not self._packer.rounded else self._rounded(row)

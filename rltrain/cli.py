@@ -1,4 +1,4 @@
-"""The door: `rltrain algo=ppo env=CartPole-v1`, and the commands beside it.
+"""Command-line entry point: `rltrain algo=ppo env=CartPole-v1`, and the other commands.
 
 What a command needs is imported when it runs: help, listing, completion and the errors of
 a configuration wait for no torch.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,39 +20,6 @@ from rltrain import __version__
 from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
 from rltrain.core.modules import reach_working_directory
 from rltrain.core.startup import startup
-
-HELP = """\
-Train reinforcement-learning agents from one line.
-
-  rltrain algo=ppo env=CartPole-v1                  train; the run goes to outputs/
-  rltrain algo=dqn env=CartPole-v1 seed=3           with another algorithm and seed
-  rltrain algo=ppo env=Pendulum-v1 algo.gamma=0.95 env.kwargs.g=9.81 total_timesteps=1e5
-  rltrain -m algo=ppo,dqn env=CartPole-v1 seed=0,1,2    a sweep: every combination is a job
-  rltrain -m algo=ppo env=CartPole-v1 seed=0,1,2 jobs=2     two at a time (auto: one a core)
-
-  rltrain resume=latest                             go on where a run was stopped
-  rltrain resume=outputs/RUN total_timesteps=2e5    train a run for longer
-  rltrain eval latest episodes=100                  play with what was learned
-  rltrain eval outputs/RUN checkpoint=best seed=7 env.kwargs.g=5
-
-  rltrain record latest dataset=cartpole/expert-v0 episodes=100    its episodes, as data
-
-  rltrain plot outputs/RUN out=curves.png           learning curves as a picture
-  rltrain table outputs/sweeps/SWEEP sort=score     how runs stand, the best first
-
-  rltrain list algos|envs|networks|explorations|tuned …     what there is
-  rltrain describe ppo                              every key: type, range, default, meaning
-  rltrain describe algo=ppo env=CartPole-v1         the network that is built, with its sizes
-  rltrain algo=ppo env=CartPole-v1 --cfg job        the composed configuration, not run
-
-Any environment that Gymnasium can make is a choice of env: CartPole-v1, ALE/Pong-v5, or
-my_package:MyEnv-v0 for one of your own. Values tuned for a pair of algorithm and
-environment are applied and announced; tuned=none switches them off. A folder configs/
-where you are, or --config-dir, adds choices of your own to every group.
-
-Completion: eval "$(rltrain -sc install=bash)"    (or zsh, fish)
-Exit codes: 0 done, 1 failed, 2 a mistake in the command, 128+n stopped by signal n.
-"""
 
 
 def main() -> NoReturn:
@@ -80,7 +48,11 @@ def main() -> NoReturn:
 
 
 def run(arguments: list[str]) -> int:
-    """Does what the arguments ask for; returns the exit code."""
+    """Run the command that the arguments name; return the exit code.
+
+    Raises:
+        RltrainError: the command is wrong, or failed.
+    """
     commands: dict[str, Callable[[list[str]], int]] = {
         "eval": _eval,
         "record": _record,
@@ -89,26 +61,31 @@ def run(arguments: list[str]) -> int:
         "plot": _plot,
         "table": _table,
     }
-    if not arguments or arguments[0] == "help" or {"-h", "--help"} & set(arguments):
-        print(HELP, end="")
-        return OK
-    if arguments[0] in ("--version", "version"):
+    first = arguments[0] if arguments else "help"
+    if first == "help" or {"-h", "--help"} & set(arguments):
+        return _help([a for a in arguments if a not in ("help", "-h", "--help")])
+    if first in ("--version", "version"):
         print(f"rltrain {__version__}")
         return OK
-    if arguments[0] in commands:
-        return commands[arguments[0]](arguments[1:])
-    if "-sc" in arguments and _complete_command():
-        return OK
-    if arguments[0] == "resume":
-        raise UserError(f"Write resume={' '.join(arguments[1:2]) or 'latest'}, with =.")
-    if arguments[0].isalpha():
-        raise UserError(
-            f"{arguments[0]!r} is no command.{did_you_mean(arguments[0], [*commands, 'help'])}"
-            " Training takes key=value: rltrain algo=ppo env=CartPole-v1"
-        )
+    if first in commands:
+        return commands[first](arguments[1:])
+    if {"-sc", "--shell-completion"} & set(arguments):
+        return _complete(arguments)
+    if first == "resume":
+        words = [f"resume={(arguments[1:] or ['latest'])[0]}", *arguments[2:]]
+        raise UserError(f"Write: {shlex.join(['rltrain', *words])}")
     if any(a.startswith("resume=") for a in arguments):
         return _resume(arguments)
     return _train(arguments)
+
+
+def _help(words: list[str]) -> int:
+    """Print the help of a command, or of all of them."""
+    from rltrain import usage
+
+    name = "resume" if any(w.startswith("resume") for w in words) else (words or [""])[0]
+    print(usage.COMMANDS.get(name, usage.HELP), end="")
+    return OK
 
 
 def _train(arguments: list[str]) -> int:
@@ -119,9 +96,10 @@ def _train(arguments: list[str]) -> int:
             " own command names; init_from takes weights alone."
         )
     reach_working_directory(first=True)
-    from rltrain import config
+    from rltrain import config, corrections
     from rltrain.training import session
 
+    corrections.check_words([], arguments)
     startup.mark("imports")
     composed = config.run_hydra(_jobs(arguments), session.job)
     if composed.sweep is not None:
@@ -150,7 +128,7 @@ def _resume(arguments: list[str]) -> int:
     from rltrain.training import session
 
     startup.mark("imports")
-    pairs = _pairs(arguments)
+    pairs = _pairs(arguments, [])
     output_dir = str(pairs.pop("output_dir", "outputs"))
     folder, file = folders.find(str(pairs.pop("resume")), output_dir)
     trusted = convert(bool, pairs.pop("trust", False), "trust")
@@ -161,18 +139,34 @@ def _eval(arguments: list[str]) -> int:
     from rltrain.reports import score
 
     gc.enable()
-    if not arguments or "=" in arguments[0]:
-        raise UserError("Say which run: rltrain eval outputs/RUN, or rltrain eval latest")
-    return score.evaluate(arguments[0], _pairs(arguments[1:]))
+    target, words = _target(arguments, "eval", score.OPTIONS)
+    return score.evaluate(target, _pairs(words, ["eval", target], score.OPTIONS))
 
 
 def _record(arguments: list[str]) -> int:
-    from rltrain.reports import record
+    from rltrain.reports import record, score
 
     gc.enable()
-    if not arguments or "=" in arguments[0]:
-        raise UserError("Say which run: rltrain record latest dataset=cartpole/expert-v0")
-    return record.record(arguments[0], _pairs(arguments[1:]))
+    options = ("dataset", *score.OPTIONS)
+    target, words = _target(arguments, "record", options, " dataset=cartpole/expert-v0")
+    return record.record(target, _pairs(words, ["record", target], options))
+
+
+def _target(
+    arguments: list[str], command: str, options: tuple[str, ...], more: str = ""
+) -> tuple[str, list[str]]:
+    """Return the run that a command is for, and the words after it.
+
+    Names of a sweep's jobs have an = in them; what begins with an option is none of these.
+
+    Raises:
+        UserError: no run is named.
+    """
+    first = arguments[0] if arguments else "="
+    key = first.partition("=")[0]
+    if "=" in first and (not key or key in options or key.startswith("env.")):
+        raise UserError(f"Which run? rltrain {command} latest{more}, or a folder: outputs/RUN")
+    return first, arguments[1:]
 
 
 def _list(arguments: list[str]) -> int:
@@ -185,22 +179,18 @@ def _describe(arguments: list[str]) -> int:
     from rltrain.reports import catalog
 
     if any("=" in argument for argument in arguments):
-        from rltrain import config
+        from rltrain import config, corrections
         from rltrain.reports import architecture
 
+        corrections.check_words(["describe"], arguments)
         return architecture.show_networks(config.compose(arguments))
     return catalog.show_description(arguments)
 
 
-def _complete_command() -> bool:
-    """Completes the commands of ours, which Hydra does not know; whether there was one."""
-    line = os.environ.get("COMP_LINE", "").split(" ")[1:]
-    if not line or line[0] not in ("eval", "record", "list", "describe", "plot", "table"):
-        return False
-    from rltrain.reports import catalog
+def _complete(arguments: list[str]) -> int:
+    from rltrain import completion
 
-    print(" ".join(catalog.completions(line)))
-    return True
+    return completion.answer(arguments)
 
 
 def _plot(arguments: list[str]) -> int:
@@ -238,31 +228,34 @@ def _targets(arguments: list[str], options: tuple[str, ...]) -> tuple[list[str],
     return targets, found
 
 
-def _pairs(arguments: list[str]) -> dict[str, Any]:
-    """key=value arguments by key, values read as in an override."""
-    from rltrain import config
+def _pairs(
+    arguments: list[str], command: list[str], options: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return `key=value` arguments by key, values read as in an override.
 
+    `command` has the words before them, and `options` the keys that it takes; none: a run's.
+
+    Raises:
+        UserError: an argument has another form.
+    """
+    from rltrain import corrections, overrides
+
+    corrections.check_words(command, arguments, options)
     pairs = {}
     for argument in arguments:
-        key, equals, text = argument.lstrip("+").partition("=")
-        if not equals:
-            raise UserError(f"{argument!r} is not of the form key=value.")
-        literal = key in (
-            "resume",
-            "output_dir",
-            "checkpoint",
-            "out",
-            "column",
-            "dataset",
-        )  # paths stand as they are
-        pairs[key] = text if literal else config.parse_value(text)
+        key, _, text = argument.lstrip("+").partition("=")
+        literal = key in ("resume", "output_dir", "checkpoint", "out", "column", "dataset")
+        if literal:  # paths and names stand as they are
+            pairs[key] = os.path.expanduser(text)
+        else:
+            key, pairs[key] = overrides.read_pair(argument)
     return pairs
 
 
 def _summarize(outcome: Any) -> int:
     from rltrain.training.console import duration
 
-    folder = outcome.folder
+    folder = str(outcome.folder)
     score = "not evaluated" if outcome.score is None else f"{outcome.score:.1f}"
     early = outcome.reached is not None
     longer = "eval.stop_at=null" if early else f"total_timesteps={2 * outcome.steps}"
@@ -271,9 +264,9 @@ def _summarize(outcome: Any) -> int:
         f"\nscore     {score}{best}\n"
         f"steps     {outcome.steps:,} in {duration(outcome.seconds)}\n"
         f"folder    {folder}\n"
-        f"evaluate  rltrain eval {folder}\n"
-        f"longer    rltrain resume={folder} {longer}\n"
-        f"curves    tensorboard --logdir {folder}"
+        f"evaluate  {shlex.join(['rltrain', 'eval', folder])}\n"
+        f"longer    {shlex.join(['rltrain', f'resume={folder}', longer])}\n"
+        f"curves    {shlex.join(['tensorboard', '--logdir', folder])}"
     )
     return OK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,10 @@ from rltrain.core import lean_torch
 from rltrain.core.errors import JobError, UserError
 from rltrain.sweeps import score_of
 
+logger = logging.getLogger("rltrain")
+
 # Hydra takes launchers of this package alone; on disk, every program of Hydra's would load it.
+_MANY = 50  # jobs, whose composition takes some seconds
 _NAME = "hydra_plugins.rltrain.ParallelLauncher"
 
 
@@ -69,8 +73,13 @@ class ParallelLauncher(BasicLauncher):
         """Runs the jobs.
 
         Raises:
+            UserError: there is none.
             SystemExit: a signal asked the sweep to stop.
         """
+        if not job_overrides:
+            raise UserError("The sweep has no jobs: no choice matches its glob(…).")
+        if len(job_overrides) > _MANY:
+            logger.info("composing %d jobs", len(job_overrides))
         lean_torch.import_torch()
         from rltrain.training import jobs
 

@@ -21,6 +21,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rltrain.core.errors import JobError, UserError
+from rltrain.overrides import open_kwargs
 from rltrain.training import run as folders
 
 logger = logging.getLogger("rltrain")
@@ -28,25 +29,24 @@ logger = logging.getLogger("rltrain")
 _PARAMS = "hydra.sweeper.params."
 # Through the environment, so that the worker processes of a launcher know them too.
 _SWEEP, _SWEPT = "RLTRAIN_SWEEP", "RLTRAIN_SWEPT"
-# Arguments of constructors and parts of observations are free-form: no + to be new.
-_FREE = ("env.kwargs.", "env.kwargs=", "network.encoders.", "network.encoders=")
 
 
 class SweepFolder(Callback):
-    """Remembers where Hydra puts a sweep's jobs, and which keys vary between them."""
+    """Remembers where Hydra puts a sweep's jobs, and which keys vary between them.
+
+    `within` is the nearest folder that was there before.
+    """
 
     path: Path | None = None
+    within: Path | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        type(self).path = Path(config.hydra.sweep.dir)
+        cls = type(self)
+        cls.path = Path(config.hydra.sweep.dir)
+        cls.within = next((p for p in cls.path.absolute().parents if p.exists()), None)
         words = [*_open_params(config.hydra.sweeper), *config.hydra.overrides.task]
         os.environ[_SWEPT] = ",".join(_swept_keys(words))
         _check_direction(config.hydra.sweeper)
-
-
-def open_kwargs(argument: str) -> str:
-    """Return the override with `++` where keys are free-form."""
-    return f"++{argument}" if argument.startswith(_FREE) else argument
 
 
 def strip_sign(override: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rltrain import config
+from rltrain import config, overrides
 from rltrain.core.errors import UserError
 from rltrain.settings.run import build_run
 from rltrain.sweeps import slug
@@ -81,7 +81,7 @@ def test_a_folder_of_ones_own_adds_choices(in_tmp: Path, compose: Any) -> None:
         (["env=CartPole-v1", "seeed=1"], r"Unknown key seeed\. Did you mean seed\?"),
         (["env=CartPole-v1", "algoo=ppo"], r"Unknown key algoo\. Did you mean algo\?"),
         (["env=CartPole-v1", "~algo.gama"], r"Unknown key algo\.gama"),
-        (["env=[a"], r"cannot be read\. Write key=value"),
+        (["env=[a"], r"env=\[a cannot be read\. As a list: 'env=\[a\]'"),
         (["env=CartPole-v1", "tuned=foo"], r"tuned=foo is not known"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -107,13 +107,13 @@ def test_no_environment_is_asked_for(compose: Any) -> None:
     ("text", "value"), [("3", 3), ("1e-3", 1e-3), ("true", True), ("[1,2]", [1, 2]), ("a", "a")]
 )
 def test_values_are_read_as_overrides_are(text: str, value: Any) -> None:
-    assert config.parse_value(text) == value
+    assert overrides.read_pair(f"env.kwargs.x={text}") == ("env.kwargs.x", value)
 
 
 @pytest.mark.parametrize("text", ["1,2", "[a", "range(3)"])
 def test_values_that_are_none(text: str) -> None:
     with pytest.raises(UserError):
-        config.parse_value(text)
+        overrides.read_pair(f"seed={text}")
 
 
 def test_folder_names_are_readable_and_safe() -> None:

@@ -53,15 +53,24 @@ class StateError(CheckpointError):
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
-    """The choices closest to `word`, best first, whatever their case; may be empty.
+    """Return the choices closest to `word`, best first, in any case; may be empty.
 
-    Of those, what begins with the word comes before what is only like it.
+    A choice that differs by case, hyphens and underscores alone is the only one returned;
+    else, what begins with the word comes before what is only like it.
     """
     originals: dict[str, str] = {}
     for choice in choices:
         originals.setdefault(choice.lower(), choice)
+    same = [choice for choice in originals.values() if plain(choice) == plain(word)]
+    if same and plain(word):
+        return same[:count]
     close = difflib.get_close_matches(word.lower(), originals, n=count, cutoff=0.55)
     return [originals[c] for c in sorted(close, key=lambda c: not c.startswith(word.lower()))]
+
+
+def plain(word: str) -> str:
+    """Return a word in lower case, without hyphens and underscores."""
+    return word.lower().replace("-", "").replace("_", "")
 
 
 def did_you_mean(word: str, choices: Iterable[str], prefix: str = "") -> str:

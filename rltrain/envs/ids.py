@@ -7,13 +7,14 @@ import functools
 import importlib
 import importlib.util
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rltrain.core import modules
-from rltrain.core.errors import UserError, nearest
+from rltrain.core.errors import UserError, nearest, plain
 from rltrain.envs import packages
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ _UNUSABLE = {
     "GymV26Environment-": "wraps an environment of the former package gym, by the package shimmy",
     "Pusher-v4": "runs with mujoco < 3 only, and Gymnasium's other environments need mujoco 3",
 }
+# The best-known games, for advice where ale_py is not installed.
+_GAMES = (
+    "Alien", "Asterix", "Asteroids", "BattleZone", "BeamRider", "Boxing", "Breakout", "Enduro",
+    "Freeway", "Frostbite", "Gopher", "Hero", "IceHockey", "Jamesbond", "Kangaroo",
+    "MontezumaRevenge", "MsPacman", "Pitfall", "Pong", "PrivateEye", "Qbert", "RoadRunner",
+    "Seaquest", "Solaris", "SpaceInvaders", "Tennis", "Venture",
+)  # fmt: skip
 
 
 @functools.cache
@@ -142,9 +150,11 @@ def import_module_of(env_id: str) -> None:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and (module + ".").startswith(error.name + "."):
+            own = [name] if name in gym.registry else []
+            near = nearest_ids(env_id) if module.endswith(".py") else own
             raise UserError(
                 f"env={env_id}: there is no module {module!r} in {Path.cwd()} or among the"
-                " installed packages."
+                f" installed packages.{f' Did you mean env={near[0]}?' if near else ''}"
             ) from error
         raise
     if name not in gym.registry and factory(env_id) is None:
@@ -186,13 +196,30 @@ def unknown(env_id: str) -> str:
     package = next((p for start, p in PACKAGES.items() if env_id.startswith(start)), None)
     if package is not None and not importlib.util.find_spec(package.module.partition(".")[0]):
         return f"env={env_id} {packages.missing(package.module)}"
-    known = registered()
     spec = gym.registry.get(env_id)
     problem = f"env={env_id}: there is no such environment."
     if spec is not None and (why := _why_unusable(spec)):
         problem = f"env={env_id} {why}: it cannot be trained on."
-    base = (env_id.rpartition("-v")[0] or env_id).removeprefix("phys2d/").removeprefix("tabular/")
-    same = [i for i in known if i.rpartition("-v")[0].lower() == base.lower()]
-    near = same or nearest(env_id, known)
+    near = nearest_ids(env_id)
     advice = f"Did you mean {' or '.join(near)}?" if near else "`rltrain list envs` shows all."
     return f"{problem} {advice}"
+
+
+def nearest_ids(env_id: str) -> list[str]:
+    """The ids that are likely meant: of the same name, whatever namespace and version; else
+    those that are spelt like it."""
+    if env_id.endswith(".py") or ".py:" in env_id:  # a file, where a module is expected
+        module = Path(env_id.partition(":")[0]).stem
+        return [f"{module}:{env_id.partition(':')[2] or 'CLASS'}"]
+    known = registered()
+    name = _name_of(env_id)
+    same = [i for i in known if _name_of(i) == name]
+    same = [i for i in same if i.lower() == env_id.lower()] or same
+    atari = [f"ALE/{game}-v5" for game in _GAMES if plain(game) == name]
+    return same or atari or nearest(env_id, known)
+
+
+def _name_of(env_id: str) -> str:
+    """An id without namespace, version and spelling: `pong` of ALE/Pong-v5 and PongNoFrameskip."""
+    base = re.sub(r"[-_]?v\d+$", "", env_id.rpartition("/")[2], flags=re.IGNORECASE)
+    return plain(re.sub(r"(-ram)?(Deterministic|NoFrameskip)?$", "", base))

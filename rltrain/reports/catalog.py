@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -38,8 +36,8 @@ def show_list(arguments: list[str]) -> int:
     """
     what = arguments[0] if arguments else ""
     if what not in LISTS:
-        hint = did_you_mean(what, LISTS) if what else ""
-        raise UserError(f"rltrain list {'|'.join(LISTS)}.{hint}")
+        wrong = f"Unknown list {what!r}.{did_you_mean(what, LISTS)}" if what else ""
+        raise UserError(wrong or f"Which list? rltrain list {'|'.join(LISTS)}")
     if what == "envs":
         from rltrain.envs import ids, zoo
 
@@ -104,11 +102,16 @@ def show_description(arguments: list[str]) -> int:
         UserError: nothing is called so.
     """
     if not arguments:
-        raise UserError(f"rltrain describe NAME, one of: {', '.join(sorted(_describable()))}.")
+        names = ", ".join(sorted(describable()))
+        raise UserError(f"Describe what? rltrain describe NAME, one of: {names}.")
     name = arguments[0]
-    known = _describable()
+    known = describable()
     if name not in known:
-        raise UserError(f"There is nothing called {name!r} to describe.{did_you_mean(name, known)}")
+        from rltrain.envs import ids
+
+        own = f" Its network: rltrain describe algo=ppo env={name}" if ids.can_make(name) else ""
+        near = own or did_you_mean(name, known) or " `rltrain describe` names all."
+        raise UserError(f"There is nothing called {name!r} to describe.{near}")
     group, cls, doc = known[name]
     print(f"{name}: {doc}" if doc else name)
     print_table(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
@@ -132,7 +135,7 @@ def key_rows(group: str, name: str, cls: type) -> list[tuple[str, str, str, str,
     ]
 
 
-def _describable() -> dict[str, tuple[str, type, str]]:
+def describable() -> dict[str, tuple[str, type, str]]:
     load_named_plugins()
     known: dict[str, tuple[str, type, str]] = {}
     for group in registry.GROUPS:
@@ -165,17 +168,6 @@ def load_named_plugins() -> None:
         modules = read(path).get("plugins")
         if isinstance(modules, list):
             registry.load_plugins(tuple(map(str, modules)))
-
-
-def completions(words: list[str]) -> list[str]:
-    """What the last word of a command line of `list`, `describe`, `eval` or `plot` may become."""
-    if words[0] == "list":
-        known: Iterable[str] = LISTS
-    elif words[0] == "describe":
-        known = _describable()
-    else:
-        known = ["latest", *(str(p.parent) for p in Path("outputs").glob("*/config.yaml"))]
-    return sorted(word for word in known if word.startswith(words[-1]))
 
 
 def print_table(rows: list[Any], *columns: str) -> None:

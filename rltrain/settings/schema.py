@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -125,6 +126,8 @@ def convert(hint: Any, value: Any, path: str) -> Any:
         return dict(value)
     if hint in (bool, str) and isinstance(value, hint):
         return value
+    if hint is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # a name may be a number: run_name: 2024
     if isinstance(value, int | float) and not isinstance(value, bool):
         if isinstance(value, int) and abs(value) >= _HUGE:
             raise UserError(f"{path}: this number is too large.")
@@ -132,7 +135,25 @@ def convert(hint: Any, value: Any, path: str) -> Any:
             return float(value)
         if hint is int and math.isfinite(value) and value == int(value):
             return int(value)
-    raise UserError(f"{path}={show(value)}: expected {type_name(hint)}.")
+    raise UserError(f"{path}={show(value)}: expected {type_name(hint)}.{_meant(hint, value, path)}")
+
+
+def _meant(hint: Any, value: Any, path: str) -> str:
+    """` Did you mean …?` for a value that is written as others write it; else empty."""
+    text = str(value).strip().lower()
+    meant = ""
+    if hint is bool:
+        meant = {"yes": "true", "on": "true", "1": "true", "1.0": "true"}.get(text, "")
+        meant = meant or {"no": "false", "off": "false", "0": "false", "0.0": "false"}.get(text, "")
+    elif hint in (int, float) and re.fullmatch(r"\d+(\.\d+)?[km]", text):
+        meant = f"{float(text[:-1]):g}e{3 if text[-1] == 'k' else 6}"
+    elif hint is int and re.fullmatch(r"\d+([ '’]\d{3})+", text):
+        meant = re.sub(r"\D", "_", text)
+    elif get_origin(hint) is tuple and isinstance(value, str | int | float):
+        items = re.findall(r"[\w.+-]+", re.sub(r"(?<=\d)\s*x\s*(?=\d)", " ", text))
+        meant = f"[{','.join(items)}]" if items else ""
+        return f" Did you mean '{path}={meant}'?" if meant else ""
+    return f" Did you mean {path}={meant}?" if meant else ""
 
 
 def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
@@ -148,6 +169,9 @@ def _convert_union(args: tuple[Any, ...], value: Any, path: str) -> Any:
     names = type_name(Union[args])  # noqa: UP007 # args are known at run time only
     words = [str(w) for a in args if get_origin(a) is Literal for w in get_args(a)]
     hint = did_you_mean(value, words) if isinstance(value, str) and words else ""
+    hint = hint if "mean" in hint else ""
+    others = [a for a in args if get_origin(a) is not Literal and a is not type(None)]
+    hint = hint or next((h for a in others if (h := _meant(a, value, path))), "")
     raise UserError(f"{path}={show(value)}: expected {names}.{hint}")
 
 
@@ -172,7 +196,8 @@ def _check_bounds(value: Any, bounds: Mapping[str, float], path: str) -> None:
 
 def _one_of(value: Any, choices: tuple[Any, ...]) -> str:
     words = [show(c) for c in choices]
-    near = did_you_mean(value, words) if isinstance(value, str) else ""
+    named = {"True": "on", "False": "off"}.get(str(value), value)  # true is no text in YAML
+    near = did_you_mean(named, words) if isinstance(named, str) else ""
     return f"expected one of {', '.join(words)}.{near if 'mean' in near else ''}"
 
 

@@ -51,7 +51,9 @@ def choose_device(wanted: str, parameters: int, performance: Performance) -> tor
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         count = torch.cuda.device_count()
         there = "cpu" + "".join(f", cuda:{i}" for i in range(count))
-        raise UserError(f"device={wanted} is not there. Devices here: {there}.") from error
+        near = " Did you mean device=cuda?" if wanted.lower() in ("gpu", "cuda", "nvidia") else ""
+        near = near if wanted != "cuda" else ""
+        raise UserError(f"device={wanted} is not there. Devices here: {there}.{near}") from error
     performance.chose("device", wanted, "asked for")
     return device
 

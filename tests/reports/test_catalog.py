@@ -113,7 +113,11 @@ def test_the_list_of_tuned_values_can_be_typed_in(out: Callable[..., str]) -> No
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "rltrain list algos|augments|envs"), (["algo"], "algos"), (["x"], "algos|")],
+    [
+        ([], "Which list? rltrain list algos|augments|envs"),
+        (["algo"], "algos"),
+        (["x"], "Unknown list 'x'. Choose from: algos, "),
+    ],
 )
 def test_a_list_that_there_is_not_is_answered_with_those_that_there_are(
     arguments: list[str], said: str

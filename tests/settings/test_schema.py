@@ -109,9 +109,14 @@ def test_a_missing_key_of_a_nested_class_has_a_dotted_path_and_its_type() -> Non
         ({"limit": "low"}, "limit=low: expected number | null."),
         ({"threads": None}, "threads=null: expected integer | auto."),
         ({"threads": 1.5}, "threads=1.5: expected integer | auto."),
-        ({"flag": 1}, "flag=1: expected true | false."),
-        ({"flag": "yes"}, "flag=yes: expected true | false."),
-        ({"text": 3}, "text=3: expected text."),
+        ({"flag": 1}, "flag=1: expected true | false. Did you mean flag=true?"),
+        ({"flag": "yes"}, "flag=yes: expected true | false. Did you mean flag=true?"),
+        ({"flag": 0}, "flag=0: expected true | false. Did you mean flag=false?"),
+        ({"count": "10k"}, "count=10k: expected integer. Did you mean count=10e3?"),
+        ({"count": "1.5M"}, "count=1.5M: expected integer. Did you mean count=1.5e6?"),
+        ({"count": "10 000"}, "count=10 000: expected integer. Did you mean count=10_000?"),
+        ({"text": True}, "text=true: expected text."),
+        ({"text": [3]}, "text=[3]: expected text."),
         ({"extra": [1]}, "extra=[1]: expected mapping."),
         ({"leaf": 3}, "leaf must be a mapping of keys, not 3."),
     ],
@@ -120,12 +125,20 @@ def test_a_wrong_type_is_refused(changes: dict[str, Any], expected: str) -> None
     assert error_of(values(**changes)) == expected
 
 
+def test_a_number_is_taken_for_a_text_where_one_belongs() -> None:
+    assert (convert(str, 2024, "name"), convert(str | None, 7, "name")) == ("2024", "7")
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"rate": "x"}, "leaf.rate=x: expected number."),
-        ({"sizes": 4}, "leaf.sizes=4: expected list of integer."),
-        ({"sizes": "44"}, "leaf.sizes=44: expected list of integer."),
+        ({"sizes": 4}, "leaf.sizes=4: expected list of integer. Did you mean 'leaf.sizes=[4]'?"),
+        (
+            {"sizes": "4x4"},
+            "leaf.sizes=4x4: expected list of integer. Did you mean 'leaf.sizes=[4,4]'?",
+        ),
+        ({"sizes": None}, "leaf.sizes=null: expected list of integer."),
         ({"sizes": [4, "8"]}, "leaf.sizes[1]=8: expected integer."),
         ({"sizes": [4, [8]]}, "leaf.sizes[1]=[8]: expected integer."),
     ],

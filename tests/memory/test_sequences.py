@@ -101,12 +101,69 @@ def test_a_restart_ends_what_is_going_on() -> None:
     assert starting(replay, 3).obs.x[:, 0].tolist() == [3, 4, 5, 5.5]
 
 
-@pytest.mark.parametrize(("count", "sequences"), [(1, 1), (9, 3), (11, 3)])
-def test_so_many_sequences_as_make_a_minibatch(count: int, sequences: int) -> None:
-    replay = memory()
-    add(replay, range(10))
-    sample = replay.sample(count, np.random.default_rng(0))
-    assert sample.obs.begins.sum() == sequences
+def lived(length: int, n: int = 1, capacity: int = 400) -> SequenceReplay:
+    """Two environments, one with episodes of 3 steps and one of 17, some of them truncated."""
+    replay = memory(capacity, length, n=n)
+    ends = {(t, 0) for t in range(2, 100, 3)} | {(t, 1) for t in range(16, 100, 17)}
+    cut = {(t, b) for t, b in ends if t % 2}
+    add(replay, range(100), terminated=ends - cut, truncated=cut)
+    return replay
+
+
+@pytest.mark.parametrize(("length", "n"), [(1, 1), (5, 1), (5, 3), (24, 1)])
+@pytest.mark.parametrize("capacity", [400, 150])
+def test_every_step_has_its_share(length: int, n: int, capacity: int) -> None:
+    """Of 300 minibatches of 100 steps; .05 to .2 of it had an episode's first step once."""
+    replay, rng = lived(length, n, capacity), np.random.default_rng(0)
+    drawn = np.concatenate([replay.sample(100, rng).action for _ in range(300)])
+    actions, counts = np.unique(drawn, return_counts=True)
+    assert actions.tolist() == sorted(replay.columns["action"][: replay.size].tolist())
+    share = counts / counts.mean()
+    # A step is in 150 windows or more; of windows of 24 steps one weighs as much as 24 draws.
+    assert np.abs(share - 1).max() < 0.5
+    first = np.isin(actions, [t for t in range(100) if t % 3 == 0])
+    late = np.isin(actions, [t for t in range(100) if t % 3 == 2])
+    assert share[first].mean() == pytest.approx(share[late].mean(), abs=0.06)
+
+
+@pytest.mark.parametrize("count", [1, 9, 100, 512])
+def test_a_minibatch_has_its_size_however_short_episodes_are(count: int) -> None:
+    replay, rng = lived(length=24), np.random.default_rng(0)
+    for _ in range(20):
+        sample = replay.sample(count, rng)
+        assert count <= len(sample.action) < count + 24
+        assert len(sample.action) == len(sample.obs.pick) == len(sample.successor.pick)
+
+
+def test_sequences_are_whole_up_to_the_end_of_window_or_episode() -> None:
+    """Steps of a sequence follow one another, and never cross into another episode."""
+    replay = lived(length=5)
+    sample = replay.sample(200, np.random.default_rng(0))
+    ends = set(range(2, 100, 3)) | {100 + t for t in range(16, 100, 17)}
+    action, number = sample.action.tolist(), sample.obs.begins.cumsum()[sample.obs.pick]
+    starts = set(np.flatnonzero(np.diff(number, prepend=0)).tolist())
+    for i in range(1, len(action)):
+        if i not in starts:
+            assert action[i] == action[i - 1] + 1
+            assert action[i - 1] not in ends
+
+
+def test_burn_in_stops_where_an_agent_was_gone() -> None:
+    """Its rows are no steps: what comes before them is another episode's, or nothing."""
+    replay = memory(burn_in=4)
+    for t in range(8):
+        number = np.array([t, t + 100])
+        gone = np.array([t in (2, 3, 4), False])
+        obs, flags = number[:, None].astype(np.float32), np.zeros(2, np.bool_)
+        ends = np.array([t == 1, False])
+        extras = {"state": number.astype(np.float32).reshape(2, 1, 1)}
+        reward = number.astype(np.float32)
+        step = Transition(obs, number, reward, ends, flags, obs + 0.5, extras, ~gone)
+        replay.add(step)
+    sample = starting(replay, 6)
+    assert sample.obs.x[:, 0].tolist() == [5, 6, 7, 7.5]
+    assert sample.obs.burn_in.tolist() == [1, 0, 0, 0]
+    assert sample.obs.state[0, 0, 0] == 5
 
 
 def test_state_round_trip_goes_on_to_the_bit() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rltrain.algos.base import Algorithm, Metrics, Policy
+from rltrain.core.state import put as put_array
 from rltrain.core.types import Progress
 
 
@@ -64,8 +65,8 @@ class Averaged(Algorithm):
         return self.inner.state_dict() | own
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for own, saved in zip(self.average, state["average"], strict=True):
-            own.copy_(saved)
+        for i, (own, saved) in enumerate(zip(self.average, state["average"], strict=True)):
+            put_array(f"average.{i}", own, saved)
         self.steps = state["average_steps"]
         self.inner.load_state_dict(
             {k: v for k, v in state.items() if k not in ("average", "average_steps")}
@@ -82,5 +83,5 @@ def parameters_of(policy: Policy) -> list[Tensor]:
 @torch.no_grad()
 def put(policy: Policy, values: list[Tensor]) -> None:
     """Writes the parameters in place, since others hold views of them."""
-    for parameter, value in zip(parameters_of(policy), values, strict=True):
-        parameter.copy_(value)
+    for i, (parameter, value) in enumerate(zip(parameters_of(policy), values, strict=True)):
+        put_array(f"average.{i}", parameter, value)

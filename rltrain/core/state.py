@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from rltrain.core.errors import StateError
+
+Array = Any  # NumPy's or torch's
 
 
 class Stateful:
@@ -53,28 +56,97 @@ def _gather(value: Any) -> Any:
 
 def _scatter(owner: Any, name: str, value: Any) -> None:
     current = getattr(owner, name)
+    if isinstance(current, torch.nn.Module):
+        _check_parameters(name, current, value)
+    if isinstance(current, torch.optim.Optimizer):
+        _check_optimizer(name, current, value)
     if hasattr(current, "load_state_dict"):
         try:
             current.load_state_dict(value)
-        except (KeyError, RuntimeError, ValueError) as error:  # torch's own, and others'
+        except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as error:
             raise StateError(f"{name}: {' '.join(str(error).split())}") from error
     elif isinstance(current, np.random.Generator):
-        current.bit_generator.state = value
-    elif isinstance(current, np.ndarray) and current.ndim:
-        _check_shape(name, current, value)
-        current[...] = value
-    elif isinstance(current, torch.Tensor):
-        _check_shape(name, current, value)
-        with torch.no_grad():
-            current.copy_(value)
+        try:
+            current.bit_generator.state = value
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
+            raise StateError(f"{name} is not the state of a random generator.") from error
+    elif isinstance(current, np.ndarray | torch.Tensor):
+        put(name, current, value)
     else:
+        if isinstance(current, int | float) and not isinstance(value, _ONE | None):
+            raise StateError(f"{name}: saved as a {type(value).__name__}, expected a number.")
         setattr(owner, name, copy.deepcopy(value))
 
 
-def _check_shape(name: str, current: Any, value: Any) -> None:
-    if current.shape != value.shape:
-        shapes = f"{tuple(value.shape)}, expected {tuple(current.shape)}"
+_ONE = int | float | np.generic  # what a number may have become
+_OF_PARAMETER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "square_avg", "momentum_buffer")
+
+
+def put(name: str, target: Array, value: Any) -> None:
+    """Write a saved array into `target`, which has the same kind, dtype and shape.
+
+    Raises:
+        StateError: `value` is another kind of object, or of another dtype or shape.
+    """
+    check_alike(name, target, value)
+    with torch.no_grad():
+        target[...] = value
+
+
+def check_alike(name: str, target: Array, value: Any) -> None:
+    """Refuse a saved value that would have to be converted to be what `target` is.
+
+    Raises:
+        StateError: it is another kind of object, or of another dtype or shape.
+    """
+    kind = torch.Tensor if isinstance(target, torch.Tensor) else np.ndarray
+    if not isinstance(value, kind):
+        expected = f"an array of {target.dtype}"
+        raise StateError(f"{name}: saved as a {type(value).__name__}, expected {expected}.")
+    if value.shape != target.shape:
+        shapes = f"{tuple(value.shape)}, expected {tuple(target.shape)}"
         raise StateError(f"{name}: saved with shape {shapes}.")
+    if value.dtype != target.dtype:
+        raise StateError(f"{name}: saved as {value.dtype}, expected {target.dtype}.")
+
+
+def _check_parameters(name: str, module: torch.nn.Module, saved: Any) -> None:
+    """Refuses what `load_state_dict` would convert; names that differ it reports itself."""
+    if not isinstance(saved, dict):
+        raise StateError(f"{name}: saved as a {type(saved).__name__}, expected a network's state.")
+    for key, own in module.state_dict().items():
+        if key in saved and isinstance(own, torch.Tensor):
+            check_alike(f"{name}.{key}", own, saved[key])
+
+
+def _check_optimizer(name: str, optimizer: torch.optim.Optimizer, saved: Any) -> None:
+    """Refuses settings that are no numbers, and running means that are not like parameters."""
+    own = optimizer.state_dict()
+    for mine, theirs in zip(own["param_groups"], saved["param_groups"], strict=False):
+        for key, value in mine.items():
+            number = isinstance(value, int | float)
+            if number and not isinstance(theirs.get(key), _ONE):
+                raise StateError(f"{name}.{key}: saved as {theirs.get(key)!r}, not a number.")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, parameter in enumerate(parameters):
+        for key, value in saved["state"].get(i, {}).items():
+            if key in _OF_PARAMETER and value is not None:
+                check_alike(f"{name}.{i}.{key}", parameter, value)
+
+
+def not_numbers(state: Any, path: str = "") -> Iterator[str]:
+    """Yield the names of the arrays in a state that have a NaN."""
+    if isinstance(state, dict):
+        for name, value in state.items():
+            yield from not_numbers(value, f"{path}.{name}")
+    elif isinstance(state, list | tuple):
+        for i, value in enumerate(state):
+            yield from not_numbers(value, f"{path}.{i}")
+    elif isinstance(state, torch.Tensor):
+        if bool(torch.isnan(state).any()):
+            yield path.lstrip(".")
+    elif isinstance(state, np.ndarray) and state.dtype.kind == "f" and bool(np.isnan(state).any()):
+        yield path.lstrip(".")
 
 
 def digest(tree: Any) -> str:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rltrain.core.errors import StateError
 from rltrain.core.spaces import Stack, dtype_of
+from rltrain.core.state import put
 from rltrain.core.types import Rows, Transition
 
 
@@ -126,9 +128,14 @@ class Frames:
         self.num_envs = 0
         if not state["num_envs"]:
             return
-        self._allocate(state["num_envs"])
+        num_envs = int(state["num_envs"])
+        if num_envs < 0:
+            raise StateError(f"num_envs: {num_envs}.")
+        self._allocate(num_envs)
         filled = slice(len(state["newest"]))
-        self.newest[filled], self._pending[:] = state["newest"], state["pending"]
-        self._begins[filled], self._ends[filled] = state["begins"], state["ends"]
-        self._next_begins[:] = state["next_begins"]
+        put("newest", self.newest[filled], state["newest"])
+        put("begins", self._begins[filled], state["begins"])
+        put("ends", self._ends[filled], state["ends"])
+        put("pending", self._pending, state["pending"])
+        put("next_begins", self._next_begins, state["next_begins"])
         self._finals = {number: np.copy(frame) for number, frame in state["finals"]}

@@ -11,8 +11,9 @@ import numpy as np
 from gymnasium import Space
 from numpy.typing import NDArray
 
-from rltrain.core.errors import UserError
+from rltrain.core.errors import StateError, UserError
 from rltrain.core.spaces import Stack, dtype_of, shape_of
+from rltrain.core.state import put
 from rltrain.core.types import Rows, Transition
 from rltrain.memory.frames import Frames
 
@@ -135,17 +136,20 @@ class ReplayBuffer:
         return np.arange(self.position - min(count, self.size), self.position) % self.capacity
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows that are filled, and where the next one goes."""
-        filled = {name: column[: self.size].copy() for name, column in self.columns.items()}
+        """Return the rows that are filled, in the buffer's own memory, and where the next goes."""
+        filled = {name: column[: self.size] for name, column in self.columns.items()}
         position = {name: getattr(self, name) for name in ("position", "size", "left_out")}
         frames = {"frames": self.frames.state_dict()} if self.frames else {}
         return {"columns": filled} | position | frames
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.position, self.size = state["position"], state["size"]
-        self.left_out = state["left_out"]
+        position, size = int(state["position"]), int(state["size"])
+        if not (0 <= position < self.capacity and 0 <= size <= self.capacity):
+            raise StateError(f"position {position} and size {size} of {self.capacity} rows.")
+        self.position, self.size = position, size
+        self.left_out = int(state["left_out"])
         for name, column in self.columns.items():
-            column[: self.size] = state["columns"][name]
+            put(f"columns.{name}", column[:size], state["columns"][name])
         if self.frames is not None:
             self.frames.load_state_dict(state["frames"])
 
@@ -155,10 +159,10 @@ def _check_fits(capacity: int, row_bytes: int) -> None:
 
     needed = capacity * (row_bytes + 32)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 3 * needed > 0.9 * there:
+    if 2 * needed > 0.9 * there:
         raise UserError(
             f"algo.buffer_size={capacity}: the replay buffer would take {needed / 2**30:.1f} GiB,"
-            " and a checkpoint twice as much again while it is written; this machine has"
+            " and as much again while a run resumes; this machine has"
             f" {there / 2**30:.1f} GiB."
-            f" Try algo.buffer_size={int(0.25 * there / (row_bytes + 32))}."
+            f" Try algo.buffer_size={int(0.4 * there / (row_bytes + 32))}."
         )

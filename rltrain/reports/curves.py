@@ -43,6 +43,7 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     except ImportError as error:
         raise UserError('A plot needs matplotlib: pip install "rltrain[plot]"') from error
     matplotlib.use("Agg")
+    from matplotlib import pyplot
 
     column = str(options.get("column", COLUMN))
     out = Path(str(options.get("out", "curves.png")))
@@ -54,6 +55,8 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
         raise UserError(f"out={out} cannot be written: {error}") from error
+    finally:
+        pyplot.close(figure)
     print(out)
     return OK
 
@@ -131,5 +134,5 @@ def _overlapping(group: Group, runs: list[Path], curves: list[Curve]) -> list[Cu
 def _count(group: Group, runs: list[Path]) -> str:
     if len(group.runs) == 1:
         return ""
-    seeds = {folders.read_config(runs[i]).get("seed") for i in group.runs}
+    seeds = {str(folders.read_config(runs[i]).get("seed")) for i in group.runs}
     return f"{len(group.runs)} {'seeds' if len(seeds) == len(group.runs) else 'runs'}"

@@ -92,6 +92,7 @@ def load_policy(
 ) -> tuple[Checkpoint, Policy]:
     """A run's policy: of its newest checkpoint, its best evaluation, or a file."""
     from rltrain.algos.averaged import put
+    from rltrain.core.state import not_numbers
     from rltrain.training import checkpoint
     from rltrain.training.build import build_algorithm, build_envs, without_data
 
@@ -111,9 +112,17 @@ def load_policy(
     envs.close()
     with loaded.putting_back():
         algorithm.policy.load_state_dict(loaded.content["policy"])
-    average = loaded.content.get("algorithm", {}).get("average")
-    if average is not None:  # the policy of a full checkpoint is the one that trains on
-        put(algorithm.policy, average)
+        average = loaded.content.get("algorithm", {}).get("average")
+        if average is not None:  # the policy of a full checkpoint is the one that trains on
+            put(algorithm.policy, average)
+    odd = list(not_numbers(algorithm.policy.state_dict()))
+    if odd:
+        logger.warning(
+            "%s: %s %s NaN; what the policy does means nothing",
+            loaded.path,
+            ", ".join(odd[:3]) + (f" and {len(odd) - 3} more arrays" if len(odd) > 3 else ""),
+            "has" if len(odd) == 1 else "have",
+        )
     return loaded, algorithm.policy
 
 

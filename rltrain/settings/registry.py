@@ -81,9 +81,9 @@ def entry(group: str, name: object) -> Entry:
         UserError: there is none; the message names the nearest.
     """
     known = entries(group)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UserError(f"{group}={name} is not known.{did_you_mean(str(name), known)}")
-    return known[str(name)]
+    return known[name]
 
 
 @functools.cache

@@ -172,14 +172,17 @@ def _load(
             f"{source} holds a policy to act with (`rltrain eval {source}`), not what training"
             " goes on from; name the run folder or one of its step_* checkpoints."
         )
-    trust.check_within(loaded.content["config"], config, loaded.path)
-    check_same(upgraded(loaded.content["config"])[0], config)
+    with loaded.putting_back():
+        there = dict(loaded.content["config"])
+        trust.check_within(there, config, loaded.path)
+        check_same(upgraded(there)[0], config)
+        reached = loaded.content["scores"]["reached"]
     if settings.total_timesteps <= loaded.step:
         raise UserError(
             f"total_timesteps={settings.total_timesteps}: {loaded.path.name} is at step"
             f" {loaded.step} already."
         )
-    reached, stop_at = loaded.content["scores"]["reached"], settings.eval.stop_at
+    stop_at = settings.eval.stop_at
     if source.is_file() and reached is not None and stop_at is not None and reached >= stop_at:
         raise UserError(
             f"eval.stop_at={stop_at:g}: {loaded.path.name} ended the run by it; to train on:"

@@ -23,7 +23,10 @@ FORMAT = 2
 SUFFIX = ".ckpt"
 BEST = "best" + SUFFIX
 # What is raised where saved values are not of the kind that is expected of them.
-MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+MISFITS = (
+    *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError),
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,19 @@ class Checkpoint:
 
     @contextmanager
     def putting_back(self) -> Iterator[None]:
-        """Has a state that does not fit say which file it is of, and which version wrote it.
+        """Let a state that does not fit say which file it is of, and which version wrote it.
 
         Raises:
             CheckpointError: it does not fit.
         """
         try:
             yield
-        except (StateError, KeyError) as error:
-            what = f"there is no {error}." if isinstance(error, KeyError) else str(error)
+        except (StateError, *MISFITS) as error:
+            what = str(error)
+            if isinstance(error, KeyError):
+                what = f"there is no {error}."
+            elif not isinstance(error, StateError):
+                what = f"{type(error).__name__}: {' '.join(what.split())}."
             raise CheckpointError(
                 f"{self.path}, written by rltrain {self.version}, does not fit this version,"
                 f" {__version__}: {what} versions.json in the run's folder has the revision that"

@@ -17,9 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rltrain import __version__
+from rltrain.core import plain_yaml
 from rltrain.core.errors import RltrainError, UserError
 from rltrain.training import trust
 
@@ -150,23 +149,18 @@ def mark_latest(folder: Path, output_dir: Path) -> None:
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     temporary = folder / f".{CONFIG}.tmp"
-    temporary.write_text(text)
+    temporary.write_text(plain_yaml.write(config))
     os.replace(temporary, folder / CONFIG)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The composed configuration of a run.
+    """Return the composed configuration of a run.
 
     Raises:
-        UserError: it is no YAML any more.
+        UserError: it is not readable, or not the YAML of a mapping.
     """
-    try:
-        config: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{folder / CONFIG} cannot be read: {error}") from error
-    return config
+    return plain_yaml.read(folder / CONFIG)
 
 
 def find(target: str, output_dir: str = "outputs") -> tuple[Path, Path | None]:
@@ -246,9 +240,23 @@ def write_result(folder: Path, **result: Any) -> None:
 
 
 def read_result(folder: Path) -> Mapping[str, Any]:
-    """What `write_result` wrote last; empty where there is none."""
+    """Return what `write_result` wrote last, less what is not of its kind."""
     try:
-        result: Mapping[str, Any] = json.loads((folder / RESULT).read_text())
-    except (OSError, ValueError):
+        result = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
-    return result
+    if not isinstance(result, dict):
+        return {}
+    return {k: v for k, v in result.items() if isinstance(v, _RESULT.get(k, object))}
+
+
+_NUMBER = (int, float, type(None))
+_RESULT: dict[str, Any] = {
+    "state": str,
+    "error": str,
+    "steps": int,
+    "seconds": _NUMBER,
+    "score": _NUMBER,
+    "best": _NUMBER,
+    "reached": _NUMBER,
+}

@@ -158,17 +158,17 @@ def resume(folder: Path, file: Path | None, changes: Values, trusted: bool = Fal
     values = merged(saved, changes)
     settings = _checked(values)
     result = folders.read_result(folder)
-    finished = file is None and result.get("state") == "finished"
+    finished = file is None and result.get("state") == "finished" and "steps" in result
     reached, stop_at = result.get("reached"), settings.eval.stop_at
     if finished and reached is not None and stop_at is not None and reached >= stop_at:
         raise UserError(
             f"{folder} is finished: its mean reward of {reached:.1f} reached eval.stop_at="
-            f"{stop_at:g} at step {result['steps']}, score {result['score']}."
+            f"{stop_at:g} at step {result['steps']}, score {result.get('score')}."
             " To train on: eval.stop_at=null"
         )
     if finished and settings.total_timesteps <= int(result["steps"]):
         raise UserError(
-            f"{folder} is finished: {result['steps']} steps, score {result['score']}."
+            f"{folder} is finished: {result['steps']} steps, score {result.get('score')}."
             f" To train longer: total_timesteps={2 * int(result['steps'])}"
         )
     run = Run(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import struct
 import time
@@ -50,19 +51,23 @@ class CSVTable:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, without what a kill or a full disk left of others."""
-    with open(path, newline="") as file:
+    """Return the rows of a CSV file, without what a kill or a full disk left of others."""
+    with open(path, newline="", errors="replace") as file:
         whole, newline, _ = file.read().rpartition("\n")
-    rows = list(csv.DictReader(io.StringIO(whole + newline)))
-    return [r for r in rows if None not in r and None not in r.values() and _is_number(r[STEP])]
-
-
-def _is_number(text: str) -> bool:
     try:
-        float(text)
-    except ValueError:
+        rows = list(csv.DictReader(io.StringIO(whole + newline)))
+    except csv.Error:  # no table of ours
+        return []
+    return [r for r in rows if None not in r and None not in r.values() and _is_number(r)]
+
+
+def _is_number(row: dict[str, str]) -> bool:
+    """Whether a row has a step, and numbers or nothing in all columns."""
+    try:
+        others = [float(text) for text in row.values() if text]
+        return bool(others) and math.isfinite(float(row[STEP]))
+    except (KeyError, ValueError):
         return False
-    return True
 
 
 class TensorBoardTable:

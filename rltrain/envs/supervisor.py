@@ -11,6 +11,7 @@ import numpy as np
 from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.seeding import derive
 from rltrain.envs.answers import AnswerError, explain, first_observation
+from rltrain.envs.own_spaces import seed_spaces
 from rltrain.envs.packing import MismatchError
 
 Env = gym.Env[Any, Any]
@@ -74,6 +75,8 @@ class Supervisor:
         """
         env = self.envs[i]
         try:
+            if seed is not None:
+                seed_spaces(env, seed)
             answer = env.reset() if seed is None else env.reset(seed=seed)
         except Exception as error:
             return self.renew(i, explain(env, "reset", error), error)
@@ -104,6 +107,7 @@ class Supervisor:
             try:
                 _close(self.envs[i])
                 self.envs[i] = self.make()
+                seed_spaces(self.envs[i], self.seed_after(i))
                 answer = self.envs[i].reset(seed=self.seed_after(i))
                 return first_observation(answer), answer[1]
             except RltrainError:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rltrain.core.errors import EnvError
 from rltrain.core.layout import layout_of
 from rltrain.core.spaces import to_box
-from rltrain.envs import answers, snapshot
+from rltrain.envs import answers
 from rltrain.envs.bounds import Bounds
 from rltrain.envs.packing import Packer
 from rltrain.envs.supervisor import FAIL, OnError, Remark, Supervisor
@@ -49,7 +49,7 @@ class TeamVectorEnv(VectorEnv):
         clip_reward: bool = False,
         on_error: OnError = FAIL,
     ) -> None:
-        self._make = make
+        self._make, self._seed = make, seed
         self._clip_reward = clip_reward
         self.envs = envs or [make() for _ in range(num_envs)]
         self._batch = None
@@ -81,10 +81,6 @@ class TeamVectorEnv(VectorEnv):
             env = env.env
         return False
 
-    def rebuild(self) -> None:
-        self.close()
-        self.envs[:] = [self._make() for _ in self.envs]
-
     def restart(self, at: int = 0) -> Rows:
         self.restarted_at = at
         obs, self.alive = np.empty_like(self.obs), np.empty_like(self.alive)
@@ -92,6 +88,7 @@ class TeamVectorEnv(VectorEnv):
             self._begin(e, obs, self.supervisor.seed_of(e, at))
         self._check_finite(obs)
         self.obs = obs
+        self._note_fresh()
         return obs
 
     def step(self, actions: Rows) -> VectorStep:
@@ -209,7 +206,7 @@ class TeamVectorEnv(VectorEnv):
             "alive": self.alive.copy(),
             "restarted_at": self.restarted_at,
             "restarts": self.supervisor.restarts.copy(),
-            "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
+            "envs": self._captured() if save_envs else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

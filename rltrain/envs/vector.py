@@ -14,14 +14,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from rltrain.core import seeding
 from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.layout import layout_of
 from rltrain.core.spaces import Agent, to_box
 from rltrain.core.types import any_of
-from rltrain.envs import answers, batched, snapshot
+from rltrain.envs import answers, batched
 from rltrain.envs.answers import AnswerError
 from rltrain.envs.bounds import Bounds
 from rltrain.envs.packing import MismatchError, Packer
+from rltrain.envs.saving import EnvStates, Verdict, verdict_of
+from rltrain.envs.snapshot import NotExactError
 from rltrain.envs.supervisor import FAIL, OnError, Remark, Supervisor
 
 Env = gym.Env[Any, Any]
@@ -74,6 +77,8 @@ class VectorEnv:
         EnvError: an environment breaks its declared space, or returns what is no number.
     """
 
+    saves: EnvStates | None = None  # what saves and restores them; None where nothing can
+
     def __init__(
         self,
         make: Callable[[], Env],
@@ -86,7 +91,7 @@ class VectorEnv:
         clip_reward: bool = False,
         on_error: OnError = FAIL,
     ) -> None:
-        self._make = make
+        self._make, self._seed = make, seed
         self._clip_reward = clip_reward
         self.envs = envs or [make() for _ in range(num_envs)]
         self._batch = batched.batch(self.envs) if batch else None
@@ -126,9 +131,12 @@ class VectorEnv:
         return self._batch is not None
 
     def rebuild(self) -> None:
-        """Makes the environments anew, as a resumed process does."""
+        """Make the environments anew, from the random numbers that a resumed process has then."""
         self.close()
+        outside = seeding.global_state()
+        seeding.seed_everything(self._seed)
         self.envs[:] = [self._make() for _ in self.envs]
+        seeding.set_global_state(outside)
         self._batch = batched.batch(self.envs) if self._batch is not None else None
 
     def restart(self, at: int = 0) -> Rows:
@@ -143,7 +151,12 @@ class VectorEnv:
                 self._batch.pull(i)
         self._check_finite(obs)
         self.obs = obs
+        self._note_fresh()
         return obs
+
+    def _note_fresh(self) -> None:
+        if self.saves is not None:
+            self.saves.note_fresh(self.envs)
 
     def step(self, actions: Rows) -> VectorStep:
         """Steps every environment with its row of `actions`."""
@@ -320,32 +333,57 @@ class VectorEnv:
         for env in self.envs:
             env.close()
 
-    def why_not_saved(self) -> str | None:
-        """None where the environments' own state can be saved exactly, else the reason."""
-        return snapshot.why_not(self._make)
+    def begin(self, known: Verdict | None = None) -> Verdict:
+        """Begin the first episodes, and return whether the environments' state can be saved.
+
+        The first environment is played to find out, and put back or made anew after it; not
+        where the verdict is `known` of environments like these.
+        """
+        outside = seeding.global_state()
+        self.restart()  # first: what is wrong with an environment is said before it is played
+        verdict, clean = verdict_of(self.envs, known)
+        self.saves = EnvStates() if verdict.why_not is None else None
+        if clean:
+            self._note_fresh()
+        else:
+            self.rebuild()
+            seeding.set_global_state(outside)
+            self.restart()
+        return verdict
+
+    def why_not_now(self) -> str | None:
+        """Return why the state that the environments are in cannot be saved exactly, if so."""
+        try:
+            self._captured()
+        except NotExactError as error:
+            return str(error)
+        return None
+
+    def _captured(self) -> list[Any]:
+        if self._batch is not None:
+            self._batch.push()
+        self.saves = self.saves or EnvStates()
+        return self.saves.capture(self.envs, self.obs)
 
     def state_dict(self, save_envs: bool = True) -> dict[str, Any]:
         """Episode accumulators and, with `save_envs`, each environment's own state.
 
         Without it the state is exact right after `restart` only, which loading repeats.
         """
-        if self._batch is not None:
-            self._batch.push()
         return {
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
             "obs": self.obs.copy(),
             "restarted_at": self.restarted_at,
             "restarts": self.supervisor.restarts.copy(),
-            "envs": [snapshot.capture(env) for env in self.envs] if save_envs else None,
+            "envs": self._captured() if save_envs else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.restart(state["restarted_at"])
         if state["envs"] is None:
             return
-        for env, saved in zip(self.envs, state["envs"], strict=True):
-            snapshot.restore(env, saved)
+        (self.saves or EnvStates()).restore(self.envs, state["envs"])
         if self._batch is not None:
             for i in range(self.num_envs):
                 self._batch.pull(i)

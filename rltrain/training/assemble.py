@@ -11,6 +11,7 @@ from rltrain.algos.base import Algorithm
 from rltrain.core.errors import UserError
 from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
+from rltrain.envs.saving import Verdict
 from rltrain.settings import registry
 from rltrain.settings.run import RunSettings
 from rltrain.settings.upgrade import upgraded
@@ -19,6 +20,7 @@ from rltrain.training.build import (
     build_algorithm,
     build_envs,
     build_evaluator,
+    spaces_like,
     spaces_of,
 )
 from rltrain.training.changes import check_same
@@ -65,7 +67,9 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     loaded = _load(folder, source, settings, config) if source is not None else None
     seed_everything(settings.seed)  # for what environments draw when they are made
     performance = Performance()
-    algorithm, sampler = _algorithm_and_sampler(settings, performance)
+    saved = loaded.content["sampler"].get("verdict") if loaded else None
+    known = Verdict(*saved) if saved else None
+    algorithm, sampler = _algorithm_and_sampler(settings, performance, known)
     try:
         footprint.report(settings, algorithm, performance)
         compiling.choose(settings, algorithm, loaded.step if loaded else 0, performance)
@@ -88,7 +92,7 @@ def _title(settings: RunSettings) -> str:
 
 
 def _algorithm_and_sampler(
-    settings: RunSettings, performance: Performance
+    settings: RunSettings, performance: Performance, known: Verdict | None
 ) -> tuple[Algorithm, Sampler]:
     if registry.entry("algo", settings.algo.name).data == "only":
         spaces = spaces_of(settings)
@@ -101,16 +105,21 @@ def _algorithm_and_sampler(
     if workers:
         from rltrain.training.workers import ProcessSampler
 
-        spaces = spaces_of(settings)
+        together = 2 if settings.env.num_envs > workers else 1  # in one process, at least
+        first = build_envs(settings, count=together)
+        verdict = first.begin(known)
+        spaces = spaces_like(first, settings)
+        first.close()
         startup.mark("environments")
         algorithm = build_algorithm(settings, spaces, performance)
         startup.mark("networks")
-        return algorithm, ProcessSampler(settings, algorithm, spaces, workers)
+        return algorithm, ProcessSampler(settings, algorithm, spaces, workers, verdict)
     envs = build_envs(settings, performance=performance)
     startup.mark("environments")
     algorithm = build_algorithm(settings, envs, performance)
     startup.mark("networks")
-    return algorithm, InlineSampler(envs, algorithm, generator(settings.seed, "acting"))
+    rng = generator(settings.seed, "acting")
+    return algorithm, InlineSampler(envs, algorithm, rng, known)
 
 
 def _trainer(
@@ -124,8 +133,8 @@ def _trainer(
 ) -> Trainer:
     if sampler.why_not_saved is not None:
         logger.info(
-            "environment state cannot be saved (%s): episodes end at each checkpoint, so that a"
-            " run resumed from there goes the same way",
+            "environment state cannot be saved exactly (%s): episodes end at each checkpoint, so"
+            " that a run resumed from there goes the same way",
             sampler.why_not_saved,
         )
     counted = isinstance(sampler, SampleCounter)

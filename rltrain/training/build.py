@@ -152,6 +152,11 @@ def spaces_of(run: RunSettings) -> Spaces:
     """What an algorithm has to know of the environments, from one that is made and closed."""
     envs = build_envs(run, count=1)
     envs.close()
+    return spaces_like(envs, run)
+
+
+def spaces_like(envs: VectorEnv, run: RunSettings) -> Spaces:
+    """Return what an algorithm has to know of the run's environments, of which `envs` are some."""
     return Spaces(envs.observation_space, envs.action_space, run.env.num_envs, envs.agents)
 
 

@@ -12,16 +12,23 @@ import numpy as np
 from rltrain.algos.base import Algorithm
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, Transition
+from rltrain.envs.saving import Verdict
 from rltrain.envs.supervisor import Remark
 from rltrain.envs.vector import Episode, VectorEnv
 
 logger = logging.getLogger("rltrain")
 
 
+CHANGED = "environment state can no longer be saved exactly (%s): from here on " + (
+    "episodes end at each checkpoint, so that a run resumed from there goes the same way"
+)
+
+
 class Sampler(Protocol):
     """What a trainer asks of whoever collects."""
 
-    why_not_saved: str | None
+    @property
+    def why_not_saved(self) -> str | None: ...
 
     def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool: ...
 
@@ -80,17 +87,23 @@ class InlineSampler(Stateful):
     """Steps the environments in this process.
 
     `episodes` collects those that finished until somebody takes them. `seconds` says how
-    long the environments and the policy took; it is no part of the state.
+    long the environments and the policy took; it is no part of the state. Whether the
+    environments' own state can be saved is `known` from an earlier part of the run, or tried.
     """
 
     _state = ("rng", "policy_state", "collected", "finished", "saved_at")
 
-    def __init__(self, envs: VectorEnv, algorithm: Algorithm, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        envs: VectorEnv,
+        algorithm: Algorithm,
+        rng: np.random.Generator,
+        known: Verdict | None = None,
+    ) -> None:
         self.envs = envs
         self.algorithm = algorithm
         self.rng = rng
-        envs.restart()  # first: what is wrong with an environment is said before any trial
-        self.why_not_saved = envs.why_not_saved()
+        self.verdict = envs.begin(known)
         self.policy_state = algorithm.policy.initial_state(envs.num_rows)
         self.collected = 0  # vector steps of a horizon that is not complete
         self.finished: list[tuple[int, float, int]] = []
@@ -98,6 +111,10 @@ class InlineSampler(Stateful):
         self.lost = False  # the environments' state could not be put back
         self.seconds = {"env": 0.0, "act": 0.0}
         self.tell: Callable[[Remark], None] = Remarks().tell
+
+    @property
+    def why_not_saved(self) -> str | None:
+        return self.verdict.why_not
 
     def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         """Takes `horizon` vector steps, or what is left of them from an earlier call.
@@ -160,6 +177,9 @@ class InlineSampler(Stateful):
 
         A run that is resumed at `at` does the same, so that both go the same way.
         """
+        if self.why_not_saved is None and (reason := self.envs.why_not_now()) is not None:
+            logger.warning(CHANGED, reason)
+            self.give_up(reason)
         if self.why_not_saved is not None:
             self.algorithm.end_episodes()
             self.policy_state = self.algorithm.policy.initial_state(self.envs.num_rows)
@@ -167,11 +187,19 @@ class InlineSampler(Stateful):
             self.envs.restart(at)
         self.saved_at = at
 
+    def give_up(self, reason: str) -> None:
+        """Save the environments' own state no more."""
+        self.verdict = self.verdict._replace(why_not=reason)
+        self.envs.saves = None
+
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"envs": self.envs.state_dict(self.why_not_saved is None)}
+        return super().state_dict() | {
+            "verdict": list(self.verdict),
+            "envs": self.envs.state_dict(self.why_not_saved is None),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        own = {k: v for k, v in state.items() if k not in ("envs", "random")}
+        own = {k: v for k, v in state.items() if k not in ("envs", "random", "verdict")}
         super().load_state_dict(own)  # `random` is of worker processes
         try:
             self.envs.load_state_dict(state["envs"])

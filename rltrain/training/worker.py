@@ -23,6 +23,7 @@ from rltrain.core import processes, seeding
 from rltrain.core.errors import RltrainError
 from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.types import Progress, Rows, Transition
+from rltrain.envs.saving import Verdict
 from rltrain.envs.supervisor import Remark
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import RunSettings
@@ -84,15 +85,21 @@ class _Actor:
 
 
 def work(
-    run: RunSettings, number: int, share: Share, arena: Arena, pipe: Connection, parent: int
+    run: RunSettings,
+    number: int,
+    share: Share,
+    verdict: Verdict,
+    arena: Arena,
+    pipe: Connection,
+    parent: int,
 ) -> None:
     """A worker process: answers requests until its parent is gone."""
     processes.die_with_parent(parent)
     processes.ignore_stop_signals()
     logging.getLogger("rltrain").setLevel(logging.WARNING)  # the parent has said what is built
     try:
-        worker = _Worker(run, number, share, arena)
-        pipe.send(("ready", worker.sampler.why_not_saved))
+        worker = _Worker(run, number, share, verdict, arena)
+        pipe.send(("ready", None))
         while True:
             while not pipe.poll(POLL):
                 if os.getppid() != parent:
@@ -115,7 +122,9 @@ def work(
 class _Worker:
     """What a worker can be asked for."""
 
-    def __init__(self, run: RunSettings, number: int, share: Share, arena: Arena) -> None:
+    def __init__(
+        self, run: RunSettings, number: int, share: Share, verdict: Verdict, arena: Arena
+    ) -> None:
         self.arena = arena
         self.horizon = 0
         # Before the first parallel region: a process that was forked has none of the parent's
@@ -132,7 +141,8 @@ class _Worker:
         seeding.seed_everything(seeding.derive(run.seed, "worker", number))
         self.memory = _ShareMemory(arena, share)
         actor: Any = _Actor(_SharePolicy(self.policy, share, envs.observation_space), self.memory)
-        self.sampler = InlineSampler(envs, actor, seeding.generator(run.seed, "acting"))
+        rng = seeding.generator(run.seed, "acting")
+        self.sampler = InlineSampler(envs, actor, rng, verdict)
         self.remarks: list[Remark] = []
         self.sampler.tell = self.remarks.append
 
@@ -152,6 +162,12 @@ class _Worker:
         at = horizon if complete else sampler.collected
         remarks, self.remarks[:] = [*self.remarks], []
         return at, sampler.take_episodes(), sampler.take_seconds(), remarks
+
+    def why_not_now(self) -> str | None:
+        return self.sampler.envs.why_not_now()
+
+    def give_up(self, reason: str) -> None:
+        self.sampler.give_up(reason)
 
     def prepare_save(self, at: int) -> None:
         self.sampler.prepare_save(at)

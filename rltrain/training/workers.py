@@ -11,6 +11,7 @@ Legend: T steps of a horizon, B environments, W workers.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import time
@@ -25,6 +26,7 @@ from rltrain.core import processes
 from rltrain.core.errors import RltrainError, TrainingError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress
+from rltrain.envs.saving import Verdict
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import RunSettings
 from rltrain.training import build
@@ -39,8 +41,10 @@ from rltrain.training.arena import (
     part_of_envs,
     shares,
 )
-from rltrain.training.sampler import Remarks
+from rltrain.training.sampler import CHANGED, Remarks
 from rltrain.training.worker import POLL, work
+
+logger = logging.getLogger("rltrain")
 
 _JOIN = 5.0  # seconds that a worker has to close its environments
 
@@ -56,9 +60,15 @@ class ProcessSampler(Stateful):
     """
 
     def __init__(
-        self, run: RunSettings, algorithm: Algorithm, spaces: build.Spaces, workers: int
+        self,
+        run: RunSettings,
+        algorithm: Algorithm,
+        spaces: build.Spaces,
+        workers: int,
+        verdict: Verdict,
     ) -> None:
         self.algorithm = algorithm
+        self.verdict = verdict
         self.num_envs = spaces.num_envs
         self.collected = 0
         self.finished: list[tuple[int, float, int]] = []
@@ -74,7 +84,7 @@ class ProcessSampler(Stateful):
             ours, theirs = context.Pipe()
             process = context.Process(  # type: ignore[attr-defined] # every context has it
                 target=work,
-                args=(run, number, share, self._arena, theirs, os.getpid()),
+                args=(run, number, share, verdict, self._arena, theirs, os.getpid()),
                 name=f"rltrain-worker-{number}",
                 daemon=False,  # an environment may have processes of its own
             )
@@ -83,10 +93,14 @@ class ProcessSampler(Stateful):
             self._pipes.append(ours)
             self._processes.append(process)
         try:
-            self.why_not_saved: str | None = self._answers()[0]
+            self._answers()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def why_not_saved(self) -> str | None:
+        return self.verdict.why_not
 
     def collect(self, horizon: int, progress: Progress, stop: Callable[[], bool]) -> bool:
         """Takes `horizon` vector steps, or what is left of them from an earlier call.
@@ -188,6 +202,14 @@ class ProcessSampler(Stateful):
 
     def prepare_save(self, at: int) -> None:
         """As the inline sampler does."""
+        if self.why_not_saved is None:
+            self._ask("why_not_now")
+            reason = next((answer for answer in self._answers() if answer is not None), None)
+            if reason is not None:
+                logger.warning(CHANGED, reason)
+                self.verdict = self.verdict._replace(why_not=reason)
+                self._ask("give_up", reason)
+                self._answers()
         if self.why_not_saved is not None:
             self.algorithm.end_episodes()
         self._ask("prepare_save", at)

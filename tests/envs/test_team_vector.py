@@ -225,7 +225,7 @@ def test_state_is_put_back_in_mid_episode(env_id: str) -> None:
     rng = np.random.default_rng(0)
     actions = rng.integers(2, size=(60, 4))
     original = vector_env(make, 2, 3, "test")
-    assert original.why_not_saved() is None
+    assert original.begin().why_not is None
     original.restart()
     for row in rng.integers(2, size=(99, 4)):
         original.step(row)

@@ -740,7 +740,7 @@ def test_a_loaded_state_is_not_shared_with_the_environments() -> None:
 @pytest.mark.parametrize(("cls", "saved"), [(Toy, True), (HiddenToy, False)])
 def test_it_is_known_whether_environments_can_be_saved(cls: type[gym.Env], saved: bool) -> None:
     envs = VectorEnv(cls, 1, 0, "test")
-    assert (envs.why_not_saved() is None) is saved
+    assert (envs.begin().why_not is None) is saved
 
 
 class Room(gym.Env[Any, Any]):

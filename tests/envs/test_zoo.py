@@ -145,7 +145,7 @@ def test_its_state_is_put_back_in_mid_episode(env_id: str, kwargs: dict[str, Any
         return make_env(settings(env_id, **kwargs))
 
     original, resumed = vector_env(make, 2, 3, "test"), vector_env(make, 2, 3, "test")
-    assert original.why_not_saved() is None
+    assert original.begin().why_not is None
     original.restart()
     resumed.restart(4)
     shape = (60, original.num_rows, *(original.action_space.shape or ()))

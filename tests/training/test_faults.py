@@ -288,7 +288,8 @@ def test_a_third_signal_ends_a_step_that_hangs(in_tmp: Path) -> None:
     (in_tmp / "hanging_env.py").write_text(text.replace("Nan-v0", "Hanging-v0"))
     overrides = [o for o in small("ppo", "run_name=a") if not o.startswith("env=")]
     overrides += ["env=hanging_env:Hanging-v0"]
-    code = "from rltrain.envs import snapshot\nsnapshot.why_not = lambda make: 'it hangs'\n"
+    code = "from rltrain.envs import saving, trial\n"
+    code += "saving.try_out = lambda *envs: trial.Trial('it hangs', 0, 0, 0.0, True)\n"
     code += COUNT_SIGNALS + "from rltrain.cli import main\nmain()\n"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *overrides], stderr=subprocess.PIPE, text=True, env=ENV

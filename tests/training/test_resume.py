@@ -21,7 +21,7 @@ from rltrain.training.tables import read_csv
 from rltrain.training.trainer import fingerprint
 from tests.conftest import ALGOS, REMEMBERING, STEPPING, small, some
 
-# Where the environments' state cannot be saved: an iterator is nothing that can be read.
+# Where the environments' state cannot be saved: nobody can read a generator.
 OPAQUE = """
 import gymnasium as gym, numpy as np
 class Opaque(gym.Env):
@@ -29,7 +29,7 @@ class Opaque(gym.Env):
     action_space = gym.spaces.Discrete(2)
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        self.rows = iter(self.np_random.normal(size=(30, 1)).astype(np.float32))
+        self.rows = (row for row in self.np_random.normal(size=(30, 1)).astype(np.float32))
         return next(self.rows), {}
     def step(self, action):
         row = next(self.rows, None)

@@ -14,7 +14,7 @@ from rltrain.core.errors import EnvError, UserError, did_you_mean
 from rltrain.core.layout import layout_of
 from rltrain.envs import atari, ids, packages, zoo
 from rltrain.envs.team import Team
-from rltrain.envs.wrappers import DropKeys, FrameStack
+from rltrain.envs.wrappers import DropKeys, FrameStack, SharedWindow
 from rltrain.settings import registry
 from rltrain.settings.augments import check_observations
 from rltrain.settings.encoders import choose_encoders
@@ -49,7 +49,7 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
         # Gymnasium's own checker is slow, and the vector checks what matters.
         env = gym.make(spec, disable_env_checker=True, **kwargs)
         if env.render_mode not in (None, "ansi"):
-            _import_what_draws(env)
+            env = _drawn(env)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise packages.explain(settings.id, error, ids.module_of(spec)) from error
     except gym.error.Error as error:
@@ -61,10 +61,12 @@ def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
     return _wrapped(env, settings)
 
 
-def _import_what_draws(env: gym.Env[Any, Any]) -> None:
-    """Import what Gymnasium's environments import in the middle of a run, where they render."""
-    if packages.draws_with_pygame(type(env.unwrapped).__module__):
-        importlib.import_module("pygame")
+def _drawn(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Return an environment that may render: pygame, which Gymnasium imports late, is there."""
+    if not packages.draws_with_pygame(type(env.unwrapped).__module__):
+        return env
+    importlib.import_module("pygame")
+    return SharedWindow(env)
 
 
 def _wrapped(env: gym.Env[Any, Any], settings: EnvSettings) -> gym.Env[Any, Any]:

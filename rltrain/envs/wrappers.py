@@ -20,6 +20,20 @@ from rltrain.envs.packing import Packer
 Env = gym.Env[Any, Any]
 
 
+class SharedWindow(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
+    """Leave pygame as it is when the environment is closed: others of this process draw with it.
+
+    A process has one window, and Gymnasium's environments close it with the first of them.
+    """
+
+    def __init__(self, env: Env) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+
+    def close(self) -> None:
+        pass
+
+
 class DropKeys(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
     """Leaves parts out of Dict observations: `a`, or `a.b` of a Dict inside.
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+from gymnasium.envs.registration import EnvSpec
 
 from rltrain.core.errors import EnvError, UserError
 from rltrain.envs.make import check_env, make_env
@@ -158,3 +162,20 @@ def test_a_run_on_an_environment_that_is_for_others_is_refused(
 def test_observations_of_several_agents_are_not_stacked(compose: Any) -> None:
     with pytest.raises(UserError, match=r"^env\.frame_stack=2: .*several agents"):
         check_env(build_run(compose("algo=iql", "env=two_carts", "env.frame_stack=2")))
+
+
+@pytest.mark.parametrize("mode", ["human", "rgb_array"])
+def test_closing_an_environment_leaves_the_window_to_others(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pygame", types.ModuleType("pygame"))
+    monkeypatch.setattr(CartPoleEnv, "render", lambda self: None)
+    monkeypatch.setattr(CartPoleEnv, "close", lambda self: closed.append(self))
+    closed: list[gym.Env] = []
+    make_env(settings("CartPole-v1")).close()
+    assert len(closed) == 1
+    env = make_env(settings("CartPole-v1", render_mode=mode))
+    env.reset(seed=0)
+    env.close()
+    assert len(closed) == 1  # pygame.quit() would take the surfaces of all away
+    assert EnvSpec.from_json(env.spec.to_json()).make().render_mode == mode

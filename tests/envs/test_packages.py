@@ -93,7 +93,9 @@ def test_a_refusal_that_is_no_missing_package_keeps_its_reason(fresh: pytest.Mon
 def test_a_package_of_no_extra_is_named_without_a_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "shop.py").write_text("def env():\n    import toyshop.dolls\n")
+    (tmp_path / "shop.py").write_text(
+        "import gymnasium\n\ndef env() -> gymnasium.Env:\n    import toyshop.dolls\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UserError) as error:
         make_env(settings("shop:env"))

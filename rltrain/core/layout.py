@@ -28,6 +28,7 @@ Path = tuple[str | int, ...]
 
 MIN_SIDE = 7  # of a picture, in pixels: MiniGrid's are 7 × 7
 MAX_CHANNELS = 32
+MAX_PIXEL = 65535  # the highest bound that is taken for full light: of 16 bits
 TEXT_LENGTH = 256  # characters of a text whose space gives no bound
 ROOT = "observation"  # what the only part of an observation is called
 _PRINTABLE = "".join(sorted(string.printable))
@@ -208,12 +209,27 @@ def _leaf(path: Path, space: gym.Space[Any], packed: bool) -> Leaf:
 
 
 def _box(path: Path, space: spaces.Box, packed: bool) -> Leaf:
-    dtype, size = np.dtype(space.dtype), math.prod(space.shape)
     kind: Kind = "picture" if is_picture(space) else "numbers"
-    scale = max(1.0, float(space.high.max())) if dtype == np.uint8 and size else 1.0
+    dtype, size = box_dtype(space), math.prod(space.shape)
+    scaled = (dtype == np.uint8 or kind == "picture") and size and _counts_light(space)
+    scale = max(1.0, float(space.high.max())) if scaled else 1.0
     if packed:
         dtype = _storage(dtype, kind)
     return Leaf(path, space, kind, space.shape, dtype, size, scale)
+
+
+def box_dtype(space: spaces.Box) -> np.dtype[Any]:
+    """Return the dtype that a Box is stored in: its own, but bytes for a picture of integers
+    that fit into them."""
+    integers = np.dtype(space.dtype).kind in "iu" and is_picture(space) and space.low.size
+    if integers and space.low.min() >= 0 and space.high.max() <= 255:
+        return np.dtype(np.uint8)
+    return np.dtype(space.dtype)
+
+
+def _counts_light(space: spaces.Box) -> bool:
+    """Whether numbers lie between 0 and a bound of at most 16 bits, as those of pixels do."""
+    return bool((space.low >= 0).all() and space.high.max() <= MAX_PIXEL)
 
 
 def _storage(dtype: np.dtype[Any], kind: Kind) -> np.dtype[Any]:
@@ -227,12 +243,14 @@ def _storage(dtype: np.dtype[Any], kind: Kind) -> np.dtype[Any]:
 def is_picture(space: spaces.Box) -> bool:
     """Whether a Box is a picture: rows, columns and channels, or a stack of such in front.
 
-    Two axes alone are one where they hold bytes, truth values or numbers within 0 and 1.
+    Two axes alone are one where they hold bytes, truth values, or numbers within 0 and 1 or
+    from 0 to 255.
     """
     shape = space.shape
     if len(shape) == 2:
         ranged = bool((space.low >= 0).all() and (space.high <= 1).all())
-        return min(shape) >= MIN_SIDE and (space.dtype == np.uint8 or ranged)
+        pixels = bool((space.low == 0).all() and (space.high == 255).all())
+        return min(shape) >= MIN_SIDE and (space.dtype == np.uint8 or ranged or pixels)
     if len(shape) not in (3, 4):
         return False
     axis = channel_axis(shape[-3:])

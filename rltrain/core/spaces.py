@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rltrain.core.layout import is_text, layout_of
+from rltrain.core.layout import box_dtype, is_text, layout_of
 
 Floats = NDArray[np.float64]
 
@@ -94,6 +94,8 @@ def dtype_of(space: gym.Space) -> np.dtype:
     """The dtype that rows of this space are stored in."""
     if isinstance(space, spaces.Discrete):
         return np.dtype(np.int64)  # an index, whatever the space says
+    if isinstance(space, spaces.Box):
+        return box_dtype(space)
     if _is_array(space):
         return np.dtype(space.dtype)
     return layout_of(space).row[1]

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from rltrain.core.layout import Layout, Leaf
+from rltrain.core.layout import Layout, Leaf, box_dtype
 from rltrain.envs.answers import describe, one_line
 
 Rows = NDArray[Any]
@@ -114,6 +114,8 @@ def _check_of(leaf: Leaf, rounded: dict[str, str]) -> Callable[[Any], Any]:
         shortest = getattr(space, "min_length", 0)
         return lambda obs: _codes(obs, codes, leaf, shortest)
     declared, shape = np.dtype(space.dtype), leaf.shape
+    if leaf.kind == "picture" and declared.kind in "iu":
+        declared = box_dtype(space)  # what does not fit into bytes breaks the space
 
     def numbers(obs: Any) -> Any:
         array = isinstance(obs, np.ndarray | np.generic)

@@ -93,7 +93,8 @@ class Inputs(Stateful):
         leaf = self.layout.leaves[0]
         self._flat, self._choices, self._scale = self.layout.flat, leaf.choices, leaf.scale
         self._first = np.cumsum([0, *leaf.choices[:-1]])  # of each part of a MultiDiscrete
-        self._as_it_is = self.layout.packed or leaf.dtype.kind in "bu" or leaf.kind == "text"
+        small = leaf.dtype in (np.uint8, np.bool_)  # on its way to the device
+        self._as_it_is = self.layout.packed or small or leaf.kind == "text"
         self._bytes = self._flat and is_box(leaf) and leaf.dtype == np.uint8
         self.moments: RunningMoments | PartMoments | None = None
         if normalize and self.layout.packed:

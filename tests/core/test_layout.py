@@ -166,7 +166,10 @@ def test_channels_are_found(shape: tuple[int, ...], axis: str | None) -> None:
         (spaces.Box(0, 255, (4, 84, 84, 3), BYTES), True),
         (spaces.Box(0, 255, (84, 84), BYTES), True),
         (spaces.Box(0, 1, (84, 84)), True),
+        (spaces.Box(0, 255, (84, 84)), True),
+        (spaces.Box(0, 255, (84, 84), np.int32), True),
         (spaces.Box(-1, 1, (84, 84)), False),  # a table of numbers
+        (spaces.Box(0, 9, (84, 84)), False),
         (spaces.Box(0, 255, (2, 2), BYTES), False),
         (spaces.Box(0, 255, (6, 7, 2), BYTES), False),
         (spaces.Box(0, 255, (128,), BYTES), False),
@@ -232,3 +235,36 @@ def test_parts_are_listed_with_the_way_to_each() -> None:
         ("robot", "mode"),
         ("word",),
     ]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "high", "stored", "scale"),
+    [
+        (np.uint8, 255, np.uint8, 255),
+        (np.int16, 255, np.uint8, 255),
+        (np.int32, 255, np.uint8, 255),
+        (np.int64, 10, np.uint8, 10),
+        (np.float32, 255, np.float32, 255),
+        (np.float32, 1, np.float32, 1),
+        (np.uint16, 65535, np.uint16, 65535),
+        (np.float32, np.inf, np.float32, 1),
+        (np.bool_, 1, np.bool_, 1),
+    ],
+)
+def test_a_picture_is_scaled_by_its_highest_pixel_whatever_its_dtype(
+    packed: bool, dtype: Any, high: float, stored: Any, scale: float
+) -> None:
+    """And integers that fit into bytes are stored as such."""
+    picture = spaces.Box(0, high, (8, 8, 3), dtype)
+    leaf = layout_of(spaces.Dict({"camera": picture}) if packed else picture).leaves[0]
+    assert leaf.scale == scale
+    if not packed:
+        assert leaf.dtype == dtype_of(picture) == stored
+    elif np.dtype(stored) == np.uint8:
+        assert leaf.dtype == np.uint8
+
+
+def test_numbers_below_zero_are_not_scaled() -> None:
+    leaf = layout_of(spaces.Box(-128, 127, (8, 8, 3), np.int8)).leaves[0]
+    assert (leaf.scale, leaf.dtype) == (1, np.int8)

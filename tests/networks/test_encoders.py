@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 
 from rltrain.core.errors import UserError
 from rltrain.core.layout import layout_of
-from rltrain.envs.packing import Packer
+from rltrain.envs.packing import MismatchError, Packer
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.critics import Critics
 from rltrain.networks.encoders import Encoded, Encoder, with_encoder
@@ -224,3 +225,31 @@ def test_large_pictures_get_nature_cnn() -> None:
 def test_mistakes_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         choose_encoders(encoding(**changes), layout_of(SPACE))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint16, np.float32, np.float64])
+def test_pixels_of_any_dtype_reach_a_network_as_bytes_do(packed: bool, dtype: Any) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3))
+
+    def seen(dtype: Any) -> torch.Tensor:
+        space: gym.Space = spaces.Box(0, 255, (8, 8, 3), dtype)
+        space = spaces.Dict({"camera": space}) if packed else space
+        packer = Packer(layout_of(space))
+        shape, stored = packer.layout.row
+        memory = np.zeros((5, *shape), stored)
+        for i, picture in enumerate(pictures.astype(dtype)):
+            memory[i] = packer({"camera": picture} if packed else picture)
+        torch.manual_seed(0)
+        encoder = Encoder(encoding(), packer.layout)
+        output: torch.Tensor = encoder(Inputs(space, True, CPU)(memory))
+        return output
+
+    torch.testing.assert_close(seen(dtype), seen(np.uint8))
+
+
+@pytest.mark.parametrize("pixel", [-1, 256])
+def test_an_integer_pixel_outside_its_space_is_not_wrapped(pixel: int) -> None:
+    space = spaces.Box(0, 255, (8, 8, 3), np.int32)
+    with pytest.raises(MismatchError):
+        Packer(layout_of(space))(np.full((8, 8, 3), pixel, np.int32))

@@ -6,6 +6,7 @@ Hydra and OmegaConf.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from rltrain.core.errors import FAILED, USAGE, JobError, UserError
 from rltrain.core.paths import config_dir
 from rltrain.explain import EXPLAINED, explain
 from rltrain.settings import advice
-from rltrain.settings.defaults import choices, defaults, family_of
+from rltrain.settings.defaults import choices, defaults, family_of, folders
+from rltrain.settings.own_yaml import check_forms, check_own, own_files
 from rltrain.settings.run import CHOICES, PARTS
 from rltrain.sources import GymnasiumSource, RltrainSearchPath
 from rltrain.sweeps import (
@@ -77,6 +79,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
         return score_of(folder, hydra_values.sweeper) if run is job else None
 
     words = overrides.prepare(arguments)
+    check_forms(_with_preset(arguments), _own_folders(arguments))
     _register(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
     typed, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -142,6 +145,7 @@ def compose(words: list[str]) -> Values:
     Raises:
         UserError: the configuration does not compose.
     """
+    check_forms(_with_preset(words), _own_folders([]))
     _register(words)
     words = overrides.prepare(words)
     try:
@@ -156,6 +160,22 @@ def compose(words: list[str]) -> Values:
     return _chosen(values, hydra_values)
 
 
+def _own_folders(arguments: list[str]) -> list[Path]:
+    """Return the folders of a user's own YAML, those first that win."""
+    found = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
+    flags = ("--config-dir", "-cd")
+    found += [b for a, b in itertools.pairwise(arguments) if a in flags]
+    return [*map(Path, found), *folders()]
+
+
+def _with_preset(arguments: list[str]) -> list[str]:
+    """Return the words of a command line with the choice of a preset that goes with them."""
+    pairs = dict(a.split("=", 1) for a in arguments if "=" in a)
+    env = pairs.get("env", "none")
+    names = [preset(algo, env) for algo in pairs.get("algo", "ppo").split(",")]
+    return [f"tuned={','.join(names)}", *arguments]
+
+
 def _chosen(values: Values, hydra_values: Any) -> Values:
     """The values with the preset that was applied, and without those of parts it was made for.
 
@@ -163,6 +183,11 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
     command line chooses another, keys that one does not have are left out; and all of them,
     where the preset names what it is for.
     """
+    sources = [Path(s.path) for s in hydra_values.runtime.config_sources if s.schema == "file"]
+    chosen = {str(k): str(v) for k, v in hydra_values.runtime.choices.items() if v is not None}
+    own_yaml = own_files(chosen, sources)
+    if own_yaml:
+        values = check_own(values, own_yaml)
     typed = [strip_sign(o).partition("=")[0] for o in hydra_values.overrides.task]
     for group in ("augment", "exploration", "intrinsic", "network", "optimizer"):
         if group in typed:
@@ -188,8 +213,8 @@ def _preset(hydra_values: Any) -> str | None:
     name = hydra_values.runtime.choices.get("tuned")
     if name in (None, "none"):
         return None
-    folders = [Path(s.path) for s in hydra_values.runtime.config_sources if s.schema == "file"]
-    if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in folders):
+    sources = [Path(s.path) for s in hydra_values.runtime.config_sources if s.schema == "file"]
+    if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in sources):
         return str(name)
     if any(o.startswith("tuned=") for o in hydra_values.overrides.task):
         raise UserError(advice.unknown_choice("tuned", name))

@@ -22,3 +22,9 @@ def user_config_dir() -> Path | None:
     """`./configs` of the working directory, where it is another than rltrain's own."""
     folder = Path.cwd() / "configs"
     return folder if folder.is_dir() and folder.resolve() != config_dir().resolve() else None
+
+
+def shown(path: Path) -> str:
+    """Return a path as a message shows it: from the working directory, where it lies in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -6,14 +6,17 @@ help, completion and configuration errors need no torch.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
+import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
-from rltrain.core.errors import UserError, did_you_mean
+from rltrain.core.errors import UserError, did_you_mean, nearest
 from rltrain.core.modules import reach_working_directory
 
 _BUILTIN = ("algos", "augments", "explorations", "intrinsics", "networks", "optimizers")
@@ -52,9 +55,25 @@ class Entry:
         return self.target.startswith(("rltrain.", "torch.")) or not self.target
 
     def load(self) -> Any:
-        """Imports and returns the class."""
+        """Import and return the class.
+
+        Raises:
+            UserError: the target names a module or a class that is not there.
+        """
         module, _, name = self.target.partition(":")
-        return getattr(importlib.import_module(module), name)
+        where = f"{self.group}={self.name}: target={self.target}"
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not _is_part(error.name, module):
+                raise
+            near = did_you_mean(module, _modules_here())
+            raise UserError(f"{where}: there is no module {module}.{near}") from error
+        if not hasattr(found, name):
+            classes = [n for n, value in vars(found).items() if isinstance(value, type)]
+            file = getattr(found, "__file__", None) or module
+            raise UserError(f"{where}: {file} has no class {name}.{did_you_mean(name, classes)}")
+        return getattr(found, name)
 
 
 _entries: dict[str, dict[str, Entry]] = {group: {} for group in GROUPS}
@@ -62,10 +81,22 @@ _loaded: set[str] = set()
 
 
 def register(entry: Entry) -> None:
-    """Adds an entry; a second of the same group and name must be the same."""
+    """Add an entry; a second of the same group and name must be the same.
+
+    Raises:
+        UserError: the entry cannot be one, or its name is taken.
+    """
+    if entry.group not in _entries:
+        near = did_you_mean(entry.group, GROUPS)
+        raise UserError(f"register: there is no group {entry.group!r}.{near}")
+    where = f"register {entry.group}={entry.name}"
+    if not dataclasses.is_dataclass(entry.settings):
+        raise UserError(f"{where}: its settings need the line `@dataclass(frozen=True)`.")
+    if entry.target and not re.fullmatch(r"[\w.]+:\w+", entry.target):
+        raise UserError(f"{where}: target={entry.target!r} must be of the form module:Class.")
     known = _entries[entry.group].setdefault(entry.name, entry)
     if known != entry:
-        raise ValueError(f"{entry.group}={entry.name} is registered already: {known.target}")
+        raise UserError(f"{where}: the name is taken by {known.target}.")
 
 
 def entries(group: str) -> dict[str, Entry]:
@@ -110,11 +141,25 @@ def load_plugins(modules: tuple[str, ...] = ()) -> None:
         if module not in _loaded:
             try:
                 importlib.import_module(module)
-            except (ModuleNotFoundError, ValueError, TypeError) as error:
-                missing = getattr(error, "name", None) or module
-                if not (module + ".").startswith(missing + "."):
+            except ModuleNotFoundError as error:
+                if not _is_part(error.name, module):
                     raise
+                near = nearest(module, _modules_here())
                 raise UserError(
                     f"plugins: there is no module {module} here or among the installed packages."
+                    + (f" Did you mean {' or '.join(near)}?" if near else "")
                 ) from error
+            except UserError as error:
+                raise UserError(f"plugins: {module}: {error}") from error
             _loaded.add(module)
+
+
+def _is_part(missing: str | None, module: str) -> bool:
+    """Whether a module that was not found is the one that was imported, or a package of it."""
+    return missing is not None and f"{module}.".startswith(f"{missing}.")
+
+
+def _modules_here() -> list[str]:
+    """Return the modules of the working directory, which is where a plug-in is looked for."""
+    files = [*Path.cwd().glob("*.py"), *Path.cwd().glob("*/__init__.py")]
+    return [file.parent.name if file.stem == "__init__" else file.stem for file in files]

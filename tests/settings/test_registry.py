@@ -65,7 +65,7 @@ def test_registering_the_same_entry_twice_is_harmless() -> None:
 @pytest.mark.usefixtures("_own_registry")
 def test_registering_another_entry_of_the_same_name_is_an_error() -> None:
     registry.register(new())
-    with pytest.raises(ValueError, match="network=mine is registered already: a:B"):
+    with pytest.raises(UserError, match="register network=mine: the name is taken by a:B"):
         registry.register(new(target="c:D"))
     assert registry.entry("network", "mine").target == "a:B"
 
@@ -101,7 +101,7 @@ def test_a_plugin_module_registers_entries(modules: Path) -> None:
     assert found.load().__name__ == "Net"
 
 
-@pytest.mark.parametrize("name", ["no_such_module_here", "rltrain.no_such_module", "os.nothing"])
+@pytest.mark.parametrize("name", ["no_such_module_here", "rltrain.no_such_module"])
 def test_a_plugin_that_is_not_there_is_a_user_error(name: str) -> None:
     with pytest.raises(UserError, match=f"plugins: there is no module {name} here"):
         registry.load_plugins((name,))
@@ -112,6 +112,67 @@ def test_a_module_that_a_plugin_lacks_is_reported_as_it_is(modules: Path) -> Non
     (modules / "broken_of_test.py").write_text("import a_library_that_is_missing")
     with pytest.raises(ModuleNotFoundError, match="a_library_that_is_missing"):
         registry.load_plugins(("broken_of_test",))
+
+
+def test_a_plugin_of_the_standard_library_is_refused() -> None:
+    with pytest.raises(UserError, match=r"plugins: os.nothing is of Python's standard library"):
+        registry.load_plugins(("os.nothing",))
+
+
+def test_a_plugin_that_is_nearly_there_is_named(
+    modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(modules)
+    (modules / "expected_sarsa.py").write_text("")
+    with pytest.raises(UserError, match=r"no module expected_sarso .* mean expected_sarsa\?"):
+        registry.load_plugins(("expected_sarso",))
+
+
+def test_an_error_of_a_plugins_own_is_not_said_to_be_a_missing_module(modules: Path) -> None:
+    (modules / "raising_of_test.py").write_text("raise ValueError('its own')")
+    with pytest.raises(ValueError, match="its own"):
+        registry.load_plugins(("raising_of_test",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('Entry("network"', 'Entry("netwrok"', r"no group 'netwrok'\. Did you mean network\?"),
+        ("plugin_of_test:Net", "plugin_of_test.Net", r"must be of the form module:Class"),
+        ("NoNetworkSettings,", "int,", r"need the line `@dataclass\(frozen=True\)`"),
+        ('"from_plugin"', '"mlp"', r" network=mlp: the name is taken by rltrain\."),
+    ],
+)
+def test_a_typo_of_a_plugin_is_one_line_with_its_module(
+    old: str, new: str, message: str, modules: Path
+) -> None:
+    (modules / "plugin_of_test.py").write_text(PLUGIN.replace(old, new))
+    with pytest.raises(UserError, match=f"plugins: plugin_of_test: register.*{message}") as error:
+        registry.load_plugins(("plugin_of_test",))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("plugin_of_test:Nett", r"plugin_of_test\.py has no class Nett\. Did you mean Net\?"),
+        ("plugin_of_tset:Net", r"no module plugin_of_tset\. Did you mean plugin_of_test\?"),
+    ],
+)
+def test_a_typo_in_a_target_names_the_nearest(
+    target: str, message: str, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(modules)
+    (modules / "plugin_of_test.py").write_text(PLUGIN.replace("plugin_of_test:Net", target))
+    registry.load_plugins(("plugin_of_test",))
+    with pytest.raises(UserError, match=f"network=from_plugin: target={target}: .*{message}"):
+        registry.entry("network", "from_plugin").load()
+
+
+def test_a_module_that_a_target_lacks_is_reported_as_it_is(modules: Path) -> None:
+    (modules / "lacking_of_test.py").write_text("import a_library_that_is_missing")
+    with pytest.raises(ModuleNotFoundError, match="a_library_that_is_missing"):
+        new(target="lacking_of_test:Net").load()
 
 
 def test_load_returns_what_the_target_names() -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from rltrain import fast
@@ -20,32 +21,42 @@ from rltrain.functional import policy_losses as losses
 from rltrain.functional.returns import gae, running_returns
 from rltrain.functional.statistics import RunningMoments
 from rltrain.memory.rollout import Rollout
+from rltrain.networks.actions import UnitActions
 from rltrain.networks.actor_critic import ActorCritic
 from rltrain.networks.inputs import Inputs
 from rltrain.networks.recurrent import as_tensors, recall
-from rltrain.settings.on_policy import A2CSettings, OnPolicySettings, REINFORCESettings
+from rltrain.settings.on_policy import (
+    A2CSettings,
+    OnPolicySettings,
+    PolicySettings,
+    REINFORCESettings,
+)
 
 
 class ActorCriticPolicy(Policy):
-    """Samples from the actor, or takes its mode."""
+    """Sample from the actor, or take its mode.
+
+    A Gaussian acts in the unit box with `scale_actions`, else in the units of the environment.
+    """
 
     _state = ("networks", "inputs")
 
-    def __init__(
-        self, parts: Parts, normalize_obs: bool, log_std_init: float, critic: bool = True
-    ) -> None:
-        self.inputs = Inputs(parts.observation_space, normalize_obs, parts.device)
+    def __init__(self, parts: Parts, settings: PolicySettings, critic: bool = True) -> None:
+        self.inputs = Inputs(parts.observation_space, settings.normalize_obs, parts.device)
         self.networks = ActorCritic(
             parts.network,
             self.inputs.layout,
             parts.action_space,
-            log_std_init,
+            settings.log_std_init,
             critic,
             parts.shared,
         ).to(parts.device)
         self.actor = fast.actor_critic(self.networks, parts.kernels)
         self.recall = recall(self.networks, self.networks.num_bodies, parts.device)
         self._action_shape = parts.action_space.shape or ()
+        self.scaled = settings.scale_actions
+        box = isinstance(parts.action_space, spaces.Box)
+        self._unit = UnitActions(parts.action_space) if box and self.scaled else None
 
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
@@ -59,7 +70,15 @@ class ActorCriticPolicy(Policy):
         else:
             action = self.actor.mode(x)
         after = self.recall.after(x, state)
+        if self._unit is not None:
+            return self._unit.scale(action), after, extras
         return action.reshape(len(obs), *self._action_shape), after, extras
+
+    def drawn(self, action: Rows) -> Rows:
+        """Return actions `[N, ...]` as the head draws them `[N, *event]`."""
+        if self._unit is not None:
+            return self._unit.unscale(action)
+        return action.reshape(len(action), *self.networks.head.event)
 
 
 class PolicyGradientLearner:
@@ -134,7 +153,7 @@ class OnPolicy(Algorithm):
         self.settings = settings
         self.horizon = settings.n_steps
         self.rate = LearningRate(settings, parts)
-        self.policy = ActorCriticPolicy(parts, settings.normalize_obs, settings.log_std_init)
+        self.policy = ActorCriticPolicy(parts, settings)
         self.order = order_of(self.policy.networks, self.policy.inputs)
         self.memory = Rollout(
             settings.n_steps,
@@ -179,10 +198,10 @@ class OnPolicy(Algorithm):
     def samples(self) -> tuple[Any, Rows, Rows]:
         """The rollout as rows: what networks take `[N, D]`, actions `[N]` or `[N, K]`, and
         old log-probabilities `[N]`."""
-        rollout, order, event = self.memory, self.order, self.policy.networks.head.event
-        action = order.column(rollout, rollout.action)
+        rollout, order = self.memory, self.order
+        action = self.policy.drawn(order.column(rollout, rollout.action))
         log_prob = order.column(rollout, rollout.extras["log_prob"])
-        return order.x(rollout), action.reshape(len(action), *event), log_prob
+        return order.x(rollout), action, log_prob
 
     def end_rollout(self) -> None:
         """Lets the normaliser see the rollout's observations, and rewinds it."""

@@ -62,7 +62,7 @@ class BCLearner:
     @torch.no_grad()
     def judge(self, x: Rows, action: Rows) -> dict[str, float]:
         """The mean loss, and the share of actions that are the policy's likeliest; of a Box
-        E|a − μ(s)| instead."""
+        E|a − μ(s)| instead, in the units that the policy acts in."""
         inputs, wanted = self._tensors(x, action)
         chosen = self.networks.mode(inputs)
         loss = self.losses(inputs, wanted).mean().item()
@@ -87,9 +87,7 @@ class BC(Algorithm):
         self.settings = settings
         self.horizon = settings.batch_size
         self.rate = LearningRate(settings, parts)
-        self.policy: ActorCriticPolicy = ActorCriticPolicy(
-            parts, settings.normalize_obs, settings.log_std_init, critic=False
-        )
+        self.policy: ActorCriticPolicy = ActorCriticPolicy(parts, settings, critic=False)
         networks = self.policy.networks
         if settings.loss == "mse" and not isinstance(networks.head, Gaussian):
             raise UserError(
@@ -129,6 +127,5 @@ class BC(Algorithm):
         """What networks take `[N, D]`, and actions `[N]` or `[N, K]`."""
         dataset = self.memory.dataset
         assert dataset is not None
-        event = self.policy.networks.head.event
-        action = dataset.action[rows].reshape(len(rows), *event)
-        return self.policy.inputs.array(dataset.obs[rows]), action.astype(self.action_dtype)
+        action = self.policy.drawn(dataset.action[rows].astype(self.action_dtype))
+        return self.policy.inputs.array(dataset.obs[rows]), action

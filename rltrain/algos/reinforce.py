@@ -47,7 +47,7 @@ class REINFORCE(Algorithm):
         self.horizon = settings.n_steps
         self.num_envs = parts.num_envs
         self.policy: ActorCriticPolicy = ActorCriticPolicy(
-            parts, settings.normalize_obs, settings.log_std_init, critic=settings.baseline
+            parts, settings, critic=settings.baseline
         )
         self.memory: Episodes = Episodes(
             parts.num_envs, parts.observation_space, parts.action_space
@@ -79,8 +79,7 @@ class REINFORCE(Algorithm):
         target = returns if s.baseline else values
 
         self.learner.begin()
-        event = self.policy.networks.head.event
-        terms = self.learner.step(x, action.reshape(len(x), *event), advantage, target)
+        terms = self.learner.step(x, self.policy.drawn(action), advantage, target)
         self.policy.inputs.observe(obs)
         episodes.drop()
         progress.updates += 1

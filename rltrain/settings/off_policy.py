@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rltrain.core.errors import UserError
+from rltrain.settings.on_policy import PolicySettings
 from rltrain.settings.schema import Schedule, key, show
 
 
@@ -136,8 +137,7 @@ class DDPGSettings(ActorReplaySettings):
 
 
 @dataclass(frozen=True)
-class BCSettings:
-    name: str = key("Registry name.")
+class BCSettings(PolicySettings):
     learning_rate: float = key("Step size of the optimiser.", above=0)
     learning_rate_schedule: Schedule = key("Constant, or linear to 0 at the end of training.")
     batch_size: int = key("Samples in a minibatch.", min=1)
@@ -150,4 +150,3 @@ class BCSettings:
         "Samples between looks at what is held out; 0 is at the end alone.", min=0
     )
     normalize_obs: bool = key("Scale observations by their mean and deviation in the dataset.")
-    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)

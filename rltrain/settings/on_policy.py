@@ -9,18 +9,27 @@ from rltrain.settings.schema import Schedule, key
 
 
 @dataclass(frozen=True)
-class OnPolicySettings:
-    """What methods that learn from rollouts judged by a critic have in common."""
+class PolicySettings:
+    """What policies that are sampled from have in common."""
 
     name: str = key("Registry name.")
+    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
+    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
+    scale_actions: bool = key(
+        "Act in a box of ±1 that is scaled to finite bounds of a Box; false acts in its units."
+    )
+
+
+@dataclass(frozen=True)
+class OnPolicySettings(PolicySettings):
+    """What methods that learn from rollouts judged by a critic have in common."""
+
     n_steps: int = key("Steps of each environment in a rollout.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
     learning_rate_schedule: Schedule = key("Constant, or to 0 at the end of training.")
     gamma: float = key("Discount factor.", min=0, max=1)
     gae_lambda: float = key("λ of generalised advantage estimation.", min=0, max=1)
-    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
     normalize_reward: bool = key("Scale rewards by the running deviation of returns.")
-    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,7 @@ class A2CSettings(OnPolicySettings):
 
 
 @dataclass(frozen=True)
-class REINFORCESettings:
-    name: str = key("Registry name.")
+class REINFORCESettings(PolicySettings):
     n_steps: int = key("Steps of each environment between looks for finished episodes.", min=1)
     n_episodes: int = key("Finished episodes that an update waits for.", min=1)
     learning_rate: float = key("Step size of the optimiser.", above=0)
@@ -72,8 +80,6 @@ class REINFORCESettings:
     )
     vf_coef: float = key("Weight of the baseline's loss.", min=0)
     max_grad_norm: float = key("Gradients are scaled down to this norm.", above=0)
-    normalize_obs: bool = key("Scale observations by their running mean and deviation.")
-    log_std_init: float = key("First log σ of a continuous policy.", min=-20, max=2)
 
 
 @dataclass(frozen=True)

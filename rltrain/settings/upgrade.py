@@ -19,7 +19,7 @@ from rltrain.settings.schema import by_path, convert, keys_of, show
 Values = dict[str, Any]
 
 # What was done before a key was there, where its default does something else today.
-BEFORE = {"kernels": "torch"}
+BEFORE = {"kernels": "torch", "algo.scale_actions": False}
 
 
 def upgraded(values: Mapping[str, Any]) -> tuple[Values, str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rltrain.algos.base import Algorithm
 from rltrain.core.errors import UserError, did_you_mean
 from rltrain.core.state import Stateful
+from rltrain.settings.schema import show
 from rltrain.training import checkpoint
 from rltrain.training import run as folders
 from rltrain.training.checkpoint import Checkpoint, CheckpointFolder
@@ -60,6 +61,7 @@ def begin_from(
         raise UserError(
             f"{where}: nothing of it fits. Networks there: {there}. Not taken: {'; '.join(left)}."
         )
+    _check_scales(algorithm, taken, source.content["config"]["algo"], where)
     kept = tuple(name for name in taken if _begins(name, keep))
     if isinstance(keep, tuple):
         for prefix in keep:
@@ -76,6 +78,25 @@ def begin_from(
         _counted(kept) or "nothing",
     )
     return kept
+
+
+def _check_scales(
+    algorithm: Algorithm, taken: list[str], saved: Mapping[str, Any], where: str
+) -> None:
+    """Check that a policy that was taken acts on the same scale as it did.
+
+    Raises:
+        UserError: it learned in the units of the environment and would act in the unit box, or
+            the reverse.
+    """
+    before = bool(saved.get("scale_actions", False))  # earlier versions had no such key
+    for prefix, learner in learners(algorithm):
+        policy: Any = learner.policy
+        if f"{prefix}policy.networks.log_std" in taken and policy.scaled != before:
+            raise UserError(
+                f"{where}: its policy learned with algo.scale_actions={show(before)}, by which its"
+                " actions mean something else. Set the same here."
+            )
 
 
 def take(algorithm: Algorithm, saved: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@ import pytest
 from gymnasium import spaces
 
 from rltrain.core.errors import UserError
-from rltrain.networks.actions import BoundedActions
+from rltrain.networks.actions import BoundedActions, UnitActions
 
 
 def test_each_dimension_has_its_own_bounds():
@@ -50,3 +50,34 @@ def test_each_integer_has_an_equal_part_and_comes_back(low, high, dtype):
     assert ends.tolist() == [[low], [high]]
     every = np.arange(low, high + 1, dtype=dtype)[:, None]
     assert (bounds.scale(bounds.unscale(every)) == every).all()
+
+
+def test_dimensions_without_two_bounds_keep_their_units():
+    huge = np.finfo(np.float32).max
+    low = np.array([0, -np.inf, -huge, 2, -np.inf], np.float32)
+    high = np.array([1000, 1, huge, 2, np.inf], np.float32)
+    actions = UnitActions(spaces.Box(low, high))
+    assert actions.unbounded
+    unit = np.array([[-1, -1, 3, 0.5, 2], [1.5, 1, -3, 7, 0]], np.float32)
+    action = actions.scale(unit)
+    np.testing.assert_array_equal(action[:, 0], [0, 1250])  # clipped by who steps
+    np.testing.assert_array_equal(action[:, 1:], unit[:, 1:])
+    np.testing.assert_allclose(actions.unscale(action), unit)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+@pytest.mark.parametrize("high", [1, 9])
+def test_points_come_back_whatever_the_dtype_of_the_space(dtype, shape, high):
+    actions = UnitActions(spaces.Box(-1, high, shape, dtype))
+    assert not actions.unbounded
+    unit = np.random.default_rng(0).standard_normal((5, actions.size), np.float32)
+    action = actions.scale(unit)
+    assert (action.dtype, action.shape) == (np.float32, (5, *shape))
+    np.testing.assert_allclose(actions.unscale(action), unit, atol=1e-6)
+
+
+def test_integers_without_bounds_keep_their_units():
+    actions = UnitActions(spaces.Box(-np.inf, np.inf, (1,), np.int64))
+    assert actions.unbounded
+    assert actions.scale(np.array([[3.5]], np.float32)).tolist() == [[3.5]]

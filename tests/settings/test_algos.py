@@ -45,6 +45,7 @@ PPO = {
     "normalize_obs": False,
     "normalize_reward": False,
     "log_std_init": 0.0,
+    "scale_actions": True,
 }
 DQN = {
     "name": "dqn",
@@ -101,6 +102,7 @@ ON_POLICY = (
     "normalize_obs",
     "normalize_reward",
     "log_std_init",
+    "scale_actions",
 )
 A2C = {k: PPO[k] for k in (*ON_POLICY, "vf_coef", "max_grad_norm")} | {"name": "a2c"}
 REINFORCE = {k: v for k, v in A2C.items() if k in REINFORCESettings.__dataclass_fields__} | {
@@ -155,6 +157,7 @@ BC = {
     "validation_every": 100,
     "normalize_obs": False,
     "log_std_init": 0.0,
+    "scale_actions": True,
 }
 TEAM = {"share_parameters": True, "agent_id": False}
 IQL, IPPO = DQN | TEAM | {"name": "iql"}, PPO | TEAM | {"name": "ippo"}

@@ -10,7 +10,7 @@ import pytest
 
 from rltrain.core.errors import UserError
 from rltrain.settings.run import build_run
-from rltrain.settings.schema import by_path
+from rltrain.settings.schema import by_path, show
 from rltrain.settings.upgrade import BEFORE, upgraded
 
 
@@ -79,7 +79,7 @@ def test_what_a_default_does_not_do_has_the_value_of_before(
 ) -> None:
     new, words = upgraded(without(ppo, path))
     assert by_path(ppo)[path] != by_path(new)[path] == value
-    assert words == f"{path}={value}"
+    assert words == f"{path}={show(value)}"
     build_run(new)
 
 

@@ -1,0 +1,1 @@
+"""Default values of on-policy algorithms, compared over many kinds of environment."""

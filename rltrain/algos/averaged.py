@@ -49,7 +49,14 @@ class Averaged(Algorithm):
 
     @contextmanager
     def evaluated(self) -> Iterator[Policy]:
-        """The policy with the average in it; the newest parameters are back afterwards."""
+        """Yield the policy with the average in it; the newest parameters are back afterwards.
+
+        Before the first step there is nothing to average, and the policy is as it is: its
+        parameters may have been taken over from another run since the average was made.
+        """
+        if not self.steps:
+            yield self.policy
+            return
         kept = [p.detach().clone() for p in parameters_of(self.policy)]
         put(self.policy, self.average)
         try:
@@ -61,7 +68,8 @@ class Averaged(Algorithm):
         self.inner.end_episodes()
 
     def state_dict(self) -> dict[str, Any]:
-        own = {"average": [p.clone() for p in self.average], "average_steps": self.steps}
+        average = self.average if self.steps else [p.detach() for p in parameters_of(self.policy)]
+        own = {"average": [p.clone() for p in average], "average_steps": self.steps}
         return self.inner.state_dict() | own
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -59,6 +59,30 @@ def test_evaluation_sees_the_average_and_training_does_not(compose: Any, kernels
     assert abs(inside - before).max() > 1e-6
 
 
+def test_before_the_first_step_the_policy_is_evaluated_and_saved_as_it_is(compose: Any) -> None:
+    """init_from takes parameters over after the average was made."""
+    algorithm, _ = build(compose, "dqn", "ema=0.9")
+    with torch.no_grad():
+        for p in parameters_of(algorithm.policy):
+            p.fill_(2.0)
+    with algorithm.evaluated() as policy:
+        assert all((p == 2).all() for p in parameters_of(policy))
+    assert all((p == 2).all() for p in algorithm.state_dict()["average"])
+
+
+@pytest.mark.parametrize("algo", ["dqn", "sac"])
+def test_a_run_from_another_one_is_as_good_before_it_learns(
+    compose: Any, in_tmp: Path, algo: str
+) -> None:
+    session.start(compose(*small(algo, "run_name=first")))
+    keys = ("init_from=outputs/first", "algo.learning_starts=1000")
+    plain = session.start(compose(*small(algo, *keys, "run_name=plain")))
+    outcome = session.start(compose(*small(algo, *keys, "ema=0.9", "run_name=ema")))
+    assert outcome.score == plain.score
+    settings = build_run(folders.read_config(outcome.folder))
+    assert score.play(settings, outcome.folder)[1].mean == outcome.score
+
+
 def test_a_run_saves_and_evaluates_the_average(compose: Any, in_tmp: Path) -> None:
     values = compose(*small("ppo", "ema=0.9", "run_name=a", "checkpoint.every=0"))
     outcome = session.start(values)

@@ -61,13 +61,40 @@ class View:
         )
 
 
+class Streams:
+    """A random stream for each of several agents, out of the one of whoever acts.
+
+    Each act takes as many numbers from that one, whatever the agents draw, so that what one of
+    them draws does not depend on the others. All that is kept from act to act is in the one.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.generators = [np.random.Generator(np.random.PCG64(0)) for _ in range(count)]
+        self._increment = self.generators[0].bit_generator.state["state"]["inc"]
+
+    def renewed(self, rng: np.random.Generator) -> list[np.random.Generator]:
+        """Return the generators, each set to a place of its own that `rng` says."""
+        words = rng.integers(2**64, size=(len(self.generators), 2), dtype=np.uint64).tolist()
+        for generator, (high, low) in zip(self.generators, words, strict=True):
+            # of 128 bits; to build a generator from a seed takes several times as long
+            place = {"state": high << 64 | low, "inc": self._increment}
+            generator.bit_generator.state = {
+                "bit_generator": "PCG64",
+                "state": place,
+                "has_uint32": 0,
+                "uinteger": 0,
+            }
+        return self.generators
+
+
 class JointPolicy(Policy):
-    """Each row acts by the policy of its agent; one after the other draws from the stream."""
+    """Act in each row by the policy of its agent, which draws from a stream of its own."""
 
     def __init__(self, views: list[View], policies: list[Policy], parts: Parts) -> None:
         self.views = views
         self.policies = policies
         self._action_shape = parts.action_space.shape or ()
+        self._streams = Streams(len(policies))
 
     def initial_state(self, num_envs: int) -> PolicyState:
         # The policies' networks have one shape of state, and every row is one of theirs.
@@ -79,13 +106,16 @@ class JointPolicy(Policy):
     def act(
         self, obs: Rows, state: PolicyState, explore: bool, rng: np.random.Generator
     ) -> tuple[Rows, PolicyState, dict[str, Rows]]:
+        alone = len(self.policies) == 1
+        draws = explore and not alone
+        streams = self._streams.renewed(rng) if draws else [rng] * len(self.policies)
         actions: Rows | None = None
         after = None if state is None else state.copy()
         extras: dict[str, Rows] = {}
-        for view, policy in zip(self.views, self.policies, strict=True):
+        for view, policy, own_rng in zip(self.views, self.policies, streams, strict=True):
             before = None if state is None else state[view.rows]
-            own, following, more = policy.act(view.obs(obs), before, explore, rng)
-            if len(self.views) == 1:
+            own, following, more = policy.act(view.obs(obs), before, explore, own_rng)
+            if alone:
                 return own, following, more
             if after is not None:
                 after[view.rows] = following

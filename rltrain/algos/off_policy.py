@@ -44,7 +44,7 @@ class OffPolicy(Algorithm):
         metrics: dict[str, Any] = self.policy.advance(progress)
         due = progress.steps // s.train_freq - self.trained_at
         self.trained_at += due
-        if progress.steps <= s.learning_starts or not self.memory.size:
+        if progress.steps <= s.learning_starts or self.memory.empty:
             return metrics
         rate = self.rate.set(progress, *self.optimizers)
         self.learner.begin()

@@ -136,7 +136,7 @@ class TeamVectorEnv(VectorEnv):
             self._check_finite(obs)
         self.obs = obs
         learned = self._learned(reward)
-        return VectorStep(obs, successor, learned, terminated, truncated, episodes, valid)
+        return VectorStep(obs, successor, learned, terminated, truncated, episodes, valid, over)
 
     def rows_of(self, e: int) -> slice:
         """The rows of environment `e`."""

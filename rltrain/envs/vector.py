@@ -51,7 +51,8 @@ class VectorStep(NamedTuple):
     `obs` is what to act on next: where an episode ended, the first observation of the
     next one. `successor` is the true successor of the step: where an episode ended, its
     final observation. They are one array where nothing ended. Rows that are not `valid`
-    carry no transition; None where all are.
+    carry no transition; None where all are. Where several agents act, `over` are the
+    environments whose episode ended, with whatever agents took part in it.
     """
 
     obs: Rows
@@ -61,6 +62,7 @@ class VectorStep(NamedTuple):
     truncated: NDArray[np.bool_]
     episodes: list[Episode]
     valid: NDArray[np.bool_] | None = None
+    over: list[int] | None = None
 
 
 class VectorEnv:

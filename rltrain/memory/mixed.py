@@ -40,9 +40,9 @@ class MixedReplay:
             recorded.add(steps.take(slice(i, i + 1)))
 
     @property
-    def size(self) -> int:
-        """Of the own steps."""
-        return self.own.size
+    def empty(self) -> bool:
+        """Whether there are no own steps to sample."""
+        return self.own.empty
 
     def add(self, step: Transition) -> None:
         self.own.add(step)

@@ -44,6 +44,10 @@ class NStepReplay(ReplayBuffer):
         valid = np.ones(len(step.reward), np.bool_) if step.valid is None else step.valid
         return step._replace(valid=valid)
 
+    @property
+    def empty(self) -> bool:
+        return not self.columns["valid"][: self.size].any()
+
     def latest(self, count: int) -> Rows:
         newest = self._newest(count)
         return self.obs(newest[self.columns["valid"][newest]])

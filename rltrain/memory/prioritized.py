@@ -41,6 +41,11 @@ class PrioritizedReplay:
     def size(self) -> int:
         return self.replay.size
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to sample."""
+        return self.replay.empty
+
     def add(self, step: Transition) -> None:
         """Writes B rows, over the oldest where the ring is full."""
         rows, valid = self.replay.put(step)

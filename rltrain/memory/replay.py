@@ -68,6 +68,11 @@ class ReplayBuffer:
         self.size = 0
         self.left_out = 0  # rows that were not valid, since `latest` was asked last
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to sample."""
+        return not self.size
+
     def add(self, step: Transition) -> None:
         """Writes B rows, over the oldest where the ring is full."""
         self._write(self._kept(step))

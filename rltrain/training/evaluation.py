@@ -95,56 +95,63 @@ class Evaluator:
         state = policy.initial_state(envs.num_rows)
         left = np.full(envs.num_envs, self._count // envs.num_envs)
         left[: self._count % envs.num_envs] += 1
-        left = np.repeat(left, width)  # of each row
         envs.restart(at)
-        done: list[Episode] = []
+        going: dict[int, list[Episode]] = defaultdict(list)  # of agents, whose team goes on
+        done: list[tuple[int, list[Episode]]] = []  # an environment, and its agents' episodes
         cut = 0
         while left.any():
             obs = envs.obs
             action, state, _ = policy.act(obs, state, self._explore, rng)
             step = envs.step(action)
             finished = list(step.episodes)
+            over = [e.env for e in finished] if step.over is None else list(step.over)
             if not envs.limited and (envs.lengths >= self._limit).any():
-                over = ((envs.lengths >= self._limit) & (left > 0)).reshape(-1, width).any(1)
-                going = np.flatnonzero(np.repeat(over, width) & (envs.lengths > 0)).tolist()
-                finished += [
-                    Episode(i, float(envs.returns[i]), int(envs.lengths[i])) for i in going
-                ]
-                cut += int(over.sum())
-                for e in np.flatnonzero(over).tolist():
+                late = ((envs.lengths >= self._limit).reshape(-1, width).any(1)) & (left > 0)
+                rows = np.flatnonzero(np.repeat(late, width) & (envs.lengths > 0)).tolist()
+                finished += [Episode(i, float(envs.returns[i]), int(envs.lengths[i])) for i in rows]
+                cut += int(late.sum())
+                for e in np.flatnonzero(late).tolist():
+                    over.append(e)
                     envs.reset_one(e)
             if watch is not None:
-                watch(obs, action, step, [e for e in finished if left[e.env]])
+                watch(obs, action, step, [e for e in finished if left[e.env // width]])
+            if step.valid is not None:  # a team that was made anew after an error is dropped
+                for e in np.flatnonzero(~step.valid.reshape(-1, width).any(1)).tolist():
+                    going.pop(e, None)
             for episode in finished:
-                if left[episode.env]:
-                    left[episode.env] -= 1
-                    done.append(episode)
+                going[episode.env // width].append(episode)
+            for e in over:
+                own = going.pop(e, [])
+                if left[e]:
+                    left[e] -= 1
+                    done.append((e, own))
             if finished:
                 ended = np.zeros(envs.num_rows, np.bool_)
                 ended[[e.env for e in finished]] = True
                 if step.valid is not None:
                     ended |= ~step.valid
                 state = policy.restart(state, ended)
-        return (
-            of_teams(done, cut, [a.name for a in envs.agents])
-            if envs.agents
-            else Evaluation(done, cut)
-        )
+        if envs.agents:
+            return of_teams(done, cut, [a.name for a in envs.agents])
+        return Evaluation([episode for _, own in done for episode in own], cut)
 
 
-def of_teams(episodes: list[Episode], cut: int, names: Sequence[str]) -> Evaluation:
-    """The evaluation of teams from the episodes of their agents, environment by environment."""
-    rows: dict[int, list[Episode]] = defaultdict(list)
-    for episode in episodes:
-        rows[episode.env].append(episode)
-    teams = []
-    for first in sorted(row for row in rows if row % len(names) == 0):
-        members = [rows[first + i] for i in range(len(names)) if rows[first + i]]
-        for own in zip(*members, strict=False):
-            mean = float(np.mean([e.ret for e in own]))
-            teams.append(Episode(first // len(names), mean, max(e.length for e in own)))
+def of_teams(done: list[tuple[int, list[Episode]]], cut: int, names: Sequence[str]) -> Evaluation:
+    """Return the evaluation of teams from the episodes of the agents that took part in each.
+
+    `done` are pairs of an environment and the episodes of one of its own. An agent that never
+    took part has no returns.
+    """
+    done = sorted(done, key=lambda pair: pair[0])
+    teams = [
+        Episode(e, float(np.mean([m.ret for m in own])), max(m.length for m in own))
+        for e, own in done
+        if own
+    ]
+    members = [member for _, own in done for member in own]
     agents = {
-        name: [e.ret for row, own in sorted(rows.items()) if row % len(names) == i for e in own]
+        name: [m.ret for m in members if m.env % len(names) == i]
         for i, name in enumerate(names)
+        if any(m.env % len(names) == i for m in members)
     }
     return Evaluation(teams, cut, agents)

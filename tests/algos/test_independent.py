@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from rltrain.algos.base import Policy
 from rltrain.algos.dqn import DQN
 from rltrain.algos.independent import mean_of
 from rltrain.algos.ppo import PPO
@@ -16,6 +18,7 @@ from rltrain.core.errors import UserError
 from rltrain.core.state import digest
 from rltrain.core.types import Progress, Transition
 from rltrain.settings.run import build_run
+from rltrain.training import session
 from rltrain.training.build import build_algorithm, build_envs
 from rltrain.training.sampler import InlineSampler
 from tests.learning import over_seeds
@@ -365,3 +368,58 @@ def test_the_number_of_an_agent_and_a_discrete_observation_are_one_index(compose
 def test_an_id_cannot_be_appended_to_bytes(compose: Any) -> None:
     with pytest.raises(UserError, match=r"algo.agent_id=true: .*not to Box"):
         make(compose, "algo=iql", "env=tests.algos.test_independent:pictures", *SHARED)
+
+
+class Drawing(Policy):
+    """Acts by numbers that it draws, `count` of them in each act."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.drawn: list[list[float]] = []
+
+    def act(self, obs: Any, state: Any, explore: bool, rng: np.random.Generator) -> Any:
+        self.drawn.append(rng.random(self.count).tolist())
+        return np.zeros(len(obs), np.int64), state, {}
+
+
+def test_what_an_agent_draws_does_not_depend_on_the_others(compose: Any) -> None:
+    algorithm, envs = make(compose, "algo=iql", "env=rltrain.envs.teams:rltrain/OwnBits-v0", *OWN)
+
+    def drawn(*counts: int) -> list[list[list[float]]]:
+        joint = algorithm.policy
+        joint.policies = [Drawing(count) for count in counts]
+        rng = np.random.default_rng(3)
+        for _ in range(3):
+            joint.act(envs.restart(), None, True, rng)
+        return [policy.drawn for policy in joint.policies]
+
+    (a, b), (c, d) = drawn(4, 4), drawn(4, 9)
+    assert a == c
+    assert b == [row[:4] for row in d]
+    assert len({tuple(row) for row in a + b}) == 6  # no two alike
+    numbers = np.array(drawn(4000, 4000)).reshape(6, -1)
+    assert np.abs(np.corrcoef(numbers) - np.eye(6)).max() < 0.08  # five deviations
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("algo=iql",),
+        ("algo=iql", "algo.n_steps=3"),
+        ("algo=iql", "algo.prioritized=true", "algo.n_steps=3"),
+        ("algo=iql", "network=gru", "network.hidden_sizes=[8]", "network.state_size=8"),
+        ("algo=ippo", "algo.n_steps=16", "algo.batch_size=16"),
+    ],
+)
+def test_an_agent_that_never_appears_keeps_nobody_from_learning(
+    compose: Any, in_tmp: Path, overrides: tuple[str, ...]
+) -> None:
+    keys = ["env=tests.envs.parallel_toys:make_absent", *OWN, "sampler=inline", "eval.episodes=2"]
+    if overrides[0] == "algo=iql":
+        keys += ["algo.learning_starts=20", "algo.train_freq=8", "algo.batch_size=8"]
+    values = compose(*overrides, *keys, "tuned=none", "total_timesteps=64", "logger.console=off")
+    outcome = session.start(values)
+    assert outcome.score == 10 * 5 + sum(range(1, 6))
+    columns = (outcome.folder / "evaluations.csv").read_text().splitlines()[0]
+    assert "eval/a/mean_reward" in columns
+    assert "eval/b/mean_reward" not in columns

@@ -86,5 +86,18 @@ def make_parallel(length: int = 2) -> Script:
     return Script({"a": (length, "terminated"), "b": (length, "terminated")})
 
 
+class Absent(Script):
+    """Agent `b` is possible and never there."""
+
+    def reset(self, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed, options)
+        self.agents = ["a"]
+        return {"a": self.observe("a")}, {}
+
+
+def make_absent() -> Script:
+    return Absent({"a": (5, "terminated"), "b": (5, "terminated")})
+
+
 def make_nonsense() -> int:
     return 3

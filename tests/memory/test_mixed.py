@@ -62,7 +62,7 @@ def test_every_row_of_both_is_drawn() -> None:
 
 def test_what_asks_for_the_newest_is_told_of_own_steps() -> None:
     memory = mixed()
-    assert memory.size == 5
+    assert memory.own.size == 5
     assert memory.latest(2)[:, 0].tolist() == [-4, -5]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 from collections import Counter
@@ -15,11 +16,13 @@ import pytest
 from rltrain.algos.base import Policy
 from rltrain.core import seeding
 from rltrain.core.state import digest
+from rltrain.envs.team import Team
+from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import build_run
 from rltrain.training.build import build_algorithm, build_envs, env_factory
 from rltrain.training.evaluation import MAX_ENVS, Evaluation, Evaluator
-from tests.envs.parallel_toys import make_script
+from tests.envs.parallel_toys import Script, make_script
 from tests.envs.toys import Toy
 
 
@@ -233,3 +236,27 @@ def test_recurrent_state_of_every_agent_begins_anew_with_the_team() -> None:
     evaluator(team(), 32).run(policy)  # two episodes in each of 16 environments
     # What the first counts while it is gone is forgotten.
     assert [states[:2] for states in policy.states] == [[0, 0], [0, 1], [1, 2]] * 2
+
+
+def test_an_agent_that_never_appears_is_not_waited_for() -> None:
+    """Agents c and d are possible; c is in every second episode, d in none."""
+
+    class Guests(Script):
+        possible_agents = ("a", "b", "c", "d")
+
+        def reset(self, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+            super().reset(seed, options)
+            self.agents = ["a", "b", "c"] if len(self.seeds) % 2 else ["a", "b"]
+            return {name: self.observe(name) for name in self.agents}, {}
+
+    ends = dict.fromkeys("abcd", (2, "terminated"))
+    make = functools.partial(Team, Guests(ends), "Guests")
+    result = evaluator(make, 1).run(Still())
+    assert result.returns == [np.mean([23.0, 43.0, 63.0])]  # 11 + 12, 21 + 22, 31 + 32
+    assert result.agents == {"a": [23.0], "b": [43.0], "c": [63.0]}
+    several = Evaluator(make, 4, deterministic=True, seed=0, limit=1000)
+    envs = vector_env(lambda: Team(Guests(ends), "Guests"), 1, 0, "evaluation")
+    result = several._play(Still(), envs, "eval", None)
+    three, two = np.mean([23.0, 43.0, 63.0]), np.mean([23.0, 43.0])
+    assert result.returns == [three, two, three, two]
+    assert result.agents == {"a": [23.0] * 4, "b": [43.0] * 4, "c": [63.0] * 2}

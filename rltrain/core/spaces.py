@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -111,3 +112,49 @@ def shape_of(space: gym.Space) -> tuple[int, ...]:
 def _is_array(space: gym.Space) -> bool:
     known = spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary
     return isinstance(space, known)
+
+
+def describe(space: gym.Space) -> str:
+    """Return a space as text that is the same in every process, to be kept and compared."""
+    if isinstance(space, spaces.Dict):
+        parts = (f"{key}: {describe(part)}" for key, part in space.spaces.items())
+        return f"Dict({', '.join(parts)})"
+    if isinstance(space, spaces.Tuple):
+        return f"Tuple({', '.join(map(describe, space.spaces))})"
+    if is_text(space):  # a set of characters has another order in each process
+        (leaf,) = layout_of(space).leaves
+        return f"Text(up to {leaf.shape[0]} of {len(leaf.alphabet)} characters)"
+    if isinstance(space, spaces.Box):  # whose own text would become a part of its state
+        low, high = _bound(space.low), _bound(space.high)
+        return f"Box({low}, {high}, {space.shape}, {space.dtype})"
+    return " ".join(str(space).split())
+
+
+def _bound(bound: NDArray[Any]) -> str:
+    """Return a bound as one number where it is the same everywhere."""
+    if bound.size and (bound == bound.flat[0]).all():
+        return str(bound.flat[0])
+    return " ".join(str(bound).split())
+
+
+def describe_all(
+    observations: gym.Space, actions: gym.Space, agents: tuple[Agent, ...] = ()
+) -> dict[str, str]:
+    """Return the spaces of an environment, or of each of its agents, by what they are of."""
+    if not agents:
+        return {"observations": describe(observations), "actions": describe(actions)}
+    described = {}
+    for agent in agents:
+        described[f"observations of {agent.name}"] = describe(agent.observation_space)
+        described[f"actions of {agent.name}"] = describe(agent.action_space)
+    return described
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return in words how the described spaces of a run differ from those of now; or ''."""
+    differing = [
+        f"{what} were {then.get(what, 'none')} in the run and are {now.get(what, 'none')} now"
+        for what in dict.fromkeys((*then, *now))
+        if then.get(what) != now.get(what)
+    ]
+    return "; ".join(differing)

@@ -94,7 +94,7 @@ def load_policy(
     from rltrain.algos.averaged import put
     from rltrain.core.state import not_numbers
     from rltrain.training import checkpoint
-    from rltrain.training.build import build_algorithm, build_envs, without_data
+    from rltrain.training.build import Spaces, build_algorithm, build_envs, without_data
 
     store = checkpoint.CheckpointFolder(folder / "checkpoints", 1)
     if choice == "newest":
@@ -110,7 +110,8 @@ def load_policy(
     envs = build_envs(dataclasses.replace(settings, env=one))
     algorithm = build_algorithm(without_data(settings), envs)
     envs.close()
-    with loaded.putting_back():
+    spaces = Spaces.of(envs).described
+    with loaded.putting_back(spaces):
         algorithm.policy.load_state_dict(loaded.content["policy"])
         average = loaded.content.get("algorithm", {}).get("average")
         if average is not None:  # the policy of a full checkpoint is the one that trains on
@@ -123,6 +124,8 @@ def load_policy(
             ", ".join(odd[:3]) + (f" and {len(odd) - 3} more arrays" if len(odd) > 3 else ""),
             "has" if len(odd) == 1 else "have",
         )
+    if changed := loaded.changed_spaces(spaces):  # in their bounds or names: it plays
+        logger.warning("%s; the policy of the run acts in them as they are now", changed)
     return loaded, algorithm.policy
 
 

@@ -17,6 +17,7 @@ from rltrain.settings.run import RunSettings
 from rltrain.settings.upgrade import upgraded
 from rltrain.training import checkpoint, compiling, footprint, initial, trust
 from rltrain.training.build import (
+    Spaces,
     build_algorithm,
     build_envs,
     build_evaluator,
@@ -69,11 +70,11 @@ def build(run: Run, settings: RunSettings, config: dict[str, Any], source: Path 
     performance = Performance()
     saved = loaded.content["sampler"].get("verdict") if loaded else None
     known = Verdict(*saved) if saved else None
-    algorithm, sampler = _algorithm_and_sampler(settings, performance, known)
+    algorithm, sampler, spaces = _algorithm_and_sampler(settings, performance, known)
     try:
         footprint.report(settings, algorithm, performance)
         compiling.choose(settings, algorithm, loaded.step if loaded else 0, performance)
-        trainer = _trainer(run, settings, config, algorithm, sampler, folder, loaded)
+        trainer = _trainer(run, settings, config, algorithm, sampler, spaces, folder, loaded)
     except BaseException:
         sampler.close()
         raise
@@ -93,14 +94,14 @@ def _title(settings: RunSettings) -> str:
 
 def _algorithm_and_sampler(
     settings: RunSettings, performance: Performance, known: Verdict | None
-) -> tuple[Algorithm, Sampler]:
+) -> tuple[Algorithm, Sampler, dict[str, str]]:
     if registry.entry("algo", settings.algo.name).data == "only":
         spaces = spaces_of(settings)
         startup.mark("environments")
         performance.chose("sampler", "none", f"algo={settings.algo.name} learns from its dataset")
         algorithm = build_algorithm(settings, spaces, performance)
         startup.mark("networks")
-        return algorithm, SampleCounter()
+        return algorithm, SampleCounter(), spaces.described
     workers = choose_sampler(settings, performance)
     if workers:
         from rltrain.training.workers import ProcessSampler
@@ -113,13 +114,14 @@ def _algorithm_and_sampler(
         startup.mark("environments")
         algorithm = build_algorithm(settings, spaces, performance)
         startup.mark("networks")
-        return algorithm, ProcessSampler(settings, algorithm, spaces, workers, verdict)
+        sampler = ProcessSampler(settings, algorithm, spaces, workers, verdict)
+        return algorithm, sampler, spaces.described
     envs = build_envs(settings, performance=performance)
     startup.mark("environments")
     algorithm = build_algorithm(settings, envs, performance)
     startup.mark("networks")
     rng = generator(settings.seed, "acting")
-    return algorithm, InlineSampler(envs, algorithm, rng, known)
+    return algorithm, InlineSampler(envs, algorithm, rng, known), Spaces.of(envs).described
 
 
 def _trainer(
@@ -128,6 +130,7 @@ def _trainer(
     config: dict[str, Any],
     algorithm: Algorithm,
     sampler: Sampler,
+    spaces: dict[str, str],
     folder: CheckpointFolder,
     loaded: Checkpoint | None,
 ) -> Trainer:
@@ -145,9 +148,11 @@ def _trainer(
         logger.info("%d %s at a time: %d in all", stride, unit, rounded)
     evaluator = build_evaluator(settings) if settings.eval.every else None
     trainer = Trainer(settings, config, algorithm, sampler, evaluator, folder)
+    trainer.spaces = spaces
     up_to = -1  # a run that was killed before its first checkpoint leaves rows too
     if loaded is not None:
-        with loaded.putting_back():
+        loaded.check_spaces(spaces)
+        with loaded.putting_back(spaces):
             trainer.load_state_dict(loaded.content)
         up_to = loaded.step
         run.note_resume(config, up_to)
@@ -155,7 +160,7 @@ def _trainer(
         logger.info("resumed at step %d from %s", loaded.step, loaded.path)
     elif settings.init_from is not None:
         source = initial.load(settings.init_from, settings.output_dir)
-        trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze)
+        trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze, spaces)
     folder.clean()
     # Only now, when nothing can fail any more, is anything cut off.
     if settings.logger.csv:

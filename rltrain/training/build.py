@@ -19,7 +19,7 @@ from rltrain.augment.base import Augmentation
 from rltrain.core.lean_torch import spare_dynamo
 from rltrain.core.processes import cores, keep_freed_memory
 from rltrain.core.seeding import generator, seed_everything
-from rltrain.core.spaces import Agent
+from rltrain.core.spaces import Agent, describe_all
 from rltrain.envs.make import make_env
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
@@ -59,6 +59,15 @@ class Spaces:
     action_space: Space
     num_envs: int
     agents: tuple[Agent, ...] = ()
+
+    @classmethod
+    def of(cls, envs: VectorEnv) -> Spaces:
+        return cls(envs.observation_space, envs.action_space, envs.num_envs, envs.agents)
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The spaces as text, which a checkpoint keeps."""
+        return describe_all(self.observation_space, self.action_space, self.agents)
 
     @property
     def num_rows(self) -> int:

@@ -8,7 +8,7 @@ and JSON (`core.tree`), which is the array `content`. Format 1 is still read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 
 from rltrain import __version__
 from rltrain.core import faults, tensor_file, tree
-from rltrain.core.errors import CheckpointError, StateError
+from rltrain.core.errors import CheckpointError, StateError, UserError
+from rltrain.core.spaces import changes
 from rltrain.training import checkpoint_v1
 
 FORMAT = 2
@@ -43,25 +44,49 @@ class Checkpoint:
     content: dict[str, Any]
 
     @contextmanager
-    def putting_back(self) -> Iterator[None]:
-        """Let a state that does not fit say which file it is of, and which version wrote it.
+    def putting_back(self, spaces: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Have a state that does not fit say why: other `spaces`, or the version that wrote it.
 
         Raises:
-            CheckpointError: it does not fit.
+            UserError: the environment's spaces are not those of the run.
+            CheckpointError: it does not fit otherwise.
         """
         try:
             yield
         except (StateError, *MISFITS) as error:
-            what = str(error)
+            self.check_spaces(spaces or {})
+            what, may = str(error), ""
             if isinstance(error, KeyError):
                 what = f"there is no {error}."
             elif not isinstance(error, StateError):
                 what = f"{type(error).__name__}: {' '.join(what.split())}."
+            if spaces and not self._spaces:
+                now = ", ".join(f"{name} {space}" for name, space in spaces.items())
+                may = f" If the environment's spaces were others then: they are {now} now."
             raise CheckpointError(
                 f"{self.path}, written by rltrain {self.version}, does not fit this version,"
-                f" {__version__}: {what} versions.json in the run's folder has the revision that"
-                " goes on with it."
+                f" {__version__}: {what}{may} versions.json in the run's folder has the revision"
+                " that goes on with it."
             ) from error
+
+    def check_spaces(self, spaces: Mapping[str, str]) -> None:
+        """Compare the environment's spaces with those of the run.
+
+        Raises:
+            UserError: they differ.
+        """
+        if changed := self.changed_spaces(spaces):
+            raise UserError(f"{self.path} is of other spaces: {changed}.")
+
+    def changed_spaces(self, spaces: Mapping[str, str]) -> str:
+        """Return in words how `spaces` differ from the run's; empty where they do not, or where
+        an earlier version did not keep them."""
+        return changes(self._spaces, spaces) if spaces and self._spaces else ""
+
+    @property
+    def _spaces(self) -> dict[str, str]:
+        kept = self.content.get("spaces")
+        return {str(k): str(v) for k, v in kept.items()} if isinstance(kept, dict) else {}
 
 
 def write(path: Path, content: dict[str, Any], step: int, kind: str = "full") -> None:

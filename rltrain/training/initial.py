@@ -43,11 +43,15 @@ def load(target: str, output_dir: str) -> Checkpoint:
 
 
 def begin_from(
-    algorithm: Algorithm, source: Checkpoint, keep: bool | tuple[str, ...]
+    algorithm: Algorithm,
+    source: Checkpoint,
+    keep: bool | tuple[str, ...],
+    spaces: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Takes what fits of a checkpoint, says what did and what did not, and freezes.
 
     `keep` says what of it is to stay as it is: all, nothing, or names and beginnings of them.
+    `spaces` describes those of the environment, which are named where the checkpoint's differ.
     Returns the names of the parameters that were frozen.
 
     Raises:
@@ -56,6 +60,8 @@ def begin_from(
     saved = source.content.get("algorithm", {}) | {"policy": source.content["policy"]}
     taken, left = take(algorithm, saved)
     where = f"init_from={_shown(source.path)}"
+    changed = source.changed_spaces(spaces or {})
+    left += [changed] if changed and left else []
     if not taken:
         there = _counted(tuple(_arrays_in(source.content["policy"], "policy"))) or "none"
         raise UserError(

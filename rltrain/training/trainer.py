@@ -67,6 +67,7 @@ class Trainer:
         self.evaluator = evaluator
         self.checkpoints = checkpoints
         self.log = MetricLog()
+        self.spaces: dict[str, str] = {}  # of the environment, as `core.spaces` describes them
         self.evaluations: CSVTable | None = None
         self.console = SilentConsole()
         self.frozen: tuple[str, ...] = ()  # parameters that stay as they are
@@ -200,7 +201,11 @@ class Trainer:
         self._saved_at = self.progress.steps
 
     def _save_best(self, policy: Policy) -> None:
-        content = {"config": self.config, "policy": policy.state_dict()}
+        content = {
+            "config": self.config,
+            "spaces": self.spaces,
+            "policy": policy.state_dict(),
+        }
         checkpoint.write(self.checkpoints.best, content, self.progress.steps, "policy")
 
     def _stop(self, signum: int) -> None:
@@ -218,6 +223,7 @@ class Trainer:
         """All that a resumed run needs to go the same way, and the clock."""
         return {
             "config": self.config,
+            "spaces": self.spaces,
             "policy": self.algorithm.policy.state_dict(),
             "algorithm": {k: v for k, v in self.algorithm.state_dict().items() if k != "policy"},
             "frozen": list(self.frozen),
@@ -264,4 +270,6 @@ def machine() -> dict[str, Any]:
 
 def fingerprint(content: dict[str, Any]) -> str:
     """SHA-256 over a checkpoint's content, less the clock and what may differ by request."""
-    return digest({k: v for k, v in content.items() if k not in ("clock", "config", "machine")})
+    return digest(
+        {k: v for k, v in content.items() if k not in ("clock", "config", "machine", "spaces")}
+    )

@@ -181,7 +181,7 @@ def test_a_default_that_changes_in_yaml_changes_in_the_description(
     file = folder / "algo" / "q_learning.yaml"
     values = yaml.safe_load(file.read_text())
     values["algo"]["gamma"] = 0.4375
-    file.write_text(yaml.safe_dump(values))
+    file.write_text("# @package _global_\n" + yaml.safe_dump(values))
     monkeypatch.setattr("rltrain.settings.defaults.config_dir", lambda: folder)
     settings = registry.entry("algo", "q_learning").settings
     rows = {row[0]: row for row in key_rows("algo", "q_learning", settings)}

@@ -34,10 +34,12 @@ def made(folder: Path, config: dict[str, Any], values: list[float], evaluated: f
 
 def drawn(*targets: object, **options: Any) -> tuple[str, dict[str, list[float]]]:
     """The title of the picture, and the first and last value of each line by its label."""
-    plt.close("all")
-    curves.plot([str(t) for t in targets], options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", lambda figure: None)  # so that it can be read
+        curves.plot([str(t) for t in targets], options)
     axes = plt.gcf().axes[0]
     lines = {str(line.get_label()): line.get_ydata() for line in axes.lines}
+    plt.close("all")
     return axes.get_title(), {k: [float(v[0]), float(v[-1])] for k, v in lines.items()}
 
 

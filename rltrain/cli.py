@@ -20,12 +20,14 @@ from rltrain import __version__
 from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
 from rltrain.core.modules import reach_working_directory
 from rltrain.core.startup import startup
+from rltrain.training.signals import watch_startup
 
 
 def main() -> NoReturn:
     """Runs the command line of this process, and ends it with the documented exit code."""
     # NumPy multiplies small matrices here; its threads would only wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    watch_startup()
     startup.begin()
     gc.disable()  # nothing that is imported is garbage; whoever works for long enables it
     arguments = sys.argv[1:]
@@ -33,7 +35,10 @@ def main() -> NoReturn:
     try:
         code = run(arguments)
     except RltrainError as error:
-        print("\n".join([f"rltrain: {error}", *getattr(error, "__notes__", [])]), file=sys.stderr)
+        text = str(error)
+        if isinstance(error, UserError):  # one line, whatever was typed
+            text = " ".join(text.splitlines())
+        print("\n".join([f"rltrain: {text}", *getattr(error, "__notes__", [])]), file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130

@@ -129,3 +129,22 @@ def test_pictures_and_links_are_there() -> None:
             assert there.exists(), f"{page.name}: {target}"
             headings = re.findall(r"^#+ (.+)$", there.read_text(), re.M) if part else []
             assert not part or part in [h.lower().replace(" ", "-") for h in headings], target
+
+
+def test_commands_mean_the_same_in_zsh() -> None:
+    """Brackets and the like begin a pattern there, and one that matches no file is an error."""
+    for page in (README, *(README.parent / "docs").rglob("*.md")):
+        for command in commands(page):
+            bare = re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", command)
+            assert not set(bare) & set("[]()*?^{}<>"), f"{page.name}: {command}"
+
+
+def test_help_means_the_same_in_zsh() -> None:
+    from rltrain import usage
+
+    for text in (usage.HELP, *usage.COMMANDS.values()):
+        typed = [line for line in text.splitlines() if line.startswith("  rltrain ")]
+        assert typed
+        for line in typed:
+            words = line.strip().split("   ")[0].partition("[")[0]  # what may be left out
+            assert not set(words) & set("()*?^{}<>"), line

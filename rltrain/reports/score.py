@@ -53,7 +53,10 @@ def chosen(target: str, options: dict[str, Any]) -> tuple[RunSettings, Path, str
     """
     for name in options:
         if name not in OPTIONS and not name.startswith("env."):
-            raise UserError(f"Unknown option {name}.{did_you_mean(name, (*OPTIONS, 'env.kwargs'))}")
+            near = did_you_mean(name, (*OPTIONS, "env.kwargs"))
+            if name == "env":  # whose policy can only act where spaces are equal
+                near = f" Another environment with the same spaces: env.id={options[name]}"
+            raise UserError(f"Unknown option {name}.{near}")
     folder, file = folders.find(target, str(options.pop("output_dir", "outputs")))
     choice = str(options.pop("checkpoint", file or "newest"))
     there = folders.read_config(folder)
@@ -102,10 +105,7 @@ def load_policy(
         for warning in warnings:
             logger.warning("%s", warning)
     else:
-        path = store.best if choice == "best" else Path(choice)
-        if not path.is_file():
-            raise UserError(f"checkpoint={choice}: there is none; say newest, best, or a file.")
-        loaded = checkpoint.read(path)
+        loaded = checkpoint.read(_file(folder / "checkpoints", choice))
     one = dataclasses.replace(settings.env, num_envs=1)
     envs = build_envs(dataclasses.replace(settings, env=one))
     algorithm = build_algorithm(without_data(settings), envs)
@@ -127,6 +127,19 @@ def load_policy(
     if changed := loaded.changed_spaces(spaces):  # in their bounds or names: it plays
         logger.warning("%s; the policy of the run acts in them as they are now", changed)
     return loaded, algorithm.policy
+
+
+def _file(checkpoints: Path, choice: str) -> Path:
+    """Return the checkpoint file that a path, or a name as `rltrain eval` prints it, stands for.
+
+    Raises:
+        UserError: there is none.
+    """
+    for path in (checkpoints / f"{choice}.ckpt", checkpoints / choice, Path(choice)):
+        if path.is_file():
+            return path
+    known = ["newest", *(p.name.removesuffix(".ckpt") for p in checkpoints.glob("*.ckpt"))]
+    raise UserError(f"checkpoint={choice}: there is none.{did_you_mean(choice, known)}")
 
 
 def play(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,8 +184,9 @@ def _load(
         loaded = checkpoint.read(source)
     if loaded.kind != "full":
         raise UserError(
-            f"{source} holds a policy to act with (`rltrain eval {source}`), not what training"
-            " goes on from; name the run folder or one of its step_* checkpoints."
+            f"{source} holds a policy to act with, not what training goes on from; name the run"
+            " folder or one of its step_* checkpoints. To evaluate it:"
+            f" {shlex.join(['rltrain', 'eval', str(source)])}"
         )
     with loaded.putting_back():
         there = dict(loaded.content["config"])

@@ -86,9 +86,8 @@ def merged(values: Values, changes: Mapping[str, Any]) -> Values:
 
 
 def _refusal(keys: Mapping[str, tuple[Any, Any]]) -> str:
-    lines = [f"  {k}: {a!r} in the run, {b!r} asked for" for k, (a, b) in keys.items()]
+    differing = "; ".join(f"{k}: {a!r} in the run, {b!r} asked for" for k, (a, b) in keys.items())
     return (
-        "A resumed run keeps what decides its numbers. These cannot change:\n"
-        + "\n".join(lines)
-        + f"\nThese can: {', '.join(RESUMABLE)}."
+        f"A resumed run keeps what decides its numbers. {differing}. These may change:"
+        f" {', '.join(RESUMABLE)}."
     )

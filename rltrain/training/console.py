@@ -23,9 +23,10 @@ FRAME_SECONDS = 0.25
 
 
 def make_console(mode: Literal["auto", "live", "plain", "off"], title: str) -> SilentConsole:
-    """The console of a mode; `auto` is live in a terminal and plain elsewhere."""
+    """The console of a mode; `auto` is live in a terminal that can be redrawn, else plain."""
     terminal = Terminal()
-    if mode == "live" or (mode == "auto" and terminal.is_terminal):
+    drawn = terminal.is_terminal and not terminal.is_dumb_terminal  # can be redrawn in place
+    if mode == "live" or (mode == "auto" and drawn):
         return LiveConsole(terminal, title)
     return SilentConsole() if mode == "off" else PlainConsole()
 
@@ -155,7 +156,7 @@ class SweepConsole:
         terminal = Terminal()
         # What is printed is shown above it.
         self._live = Live(console=terminal, auto_refresh=False, transient=True)
-        self._in_terminal = terminal.is_terminal
+        self._in_terminal = terminal.is_terminal and not terminal.is_dumb_terminal
         if self._in_terminal:
             self._live.start()
 

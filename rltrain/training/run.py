@@ -19,7 +19,7 @@ from typing import Any
 
 from rltrain import __version__
 from rltrain.core import plain_yaml
-from rltrain.core.errors import RltrainError, UserError
+from rltrain.core.errors import RltrainError, UserError, nearest
 from rltrain.training import trust
 
 CONFIG, RESULT, ERROR, LOCK = "config.yaml", "result.json", "error.txt", "lock"
@@ -130,7 +130,7 @@ def new_folder(output_dir: str, name: str | None, algo: str, env_id: str, seed: 
                 if name:
                     raise UserError(
                         f"run_name={name}: {folder} is there already. To go on with it:"
-                        f" rltrain resume={folder}"
+                        f" rltrain {shlex.quote(f'resume={folder}')}"
                     ) from error
                 continue
             return folder
@@ -182,9 +182,23 @@ def find(target: str, output_dir: str = "outputs") -> tuple[Path, Path | None]:
         return path.parent.parent, path
     if (path / CONFIG).is_file():
         return path, None
-    runs = sorted(str(p.parent) for p in Path(output_dir).glob(f"*/{CONFIG}"))
-    near = f" Runs in {output_dir}: {', '.join(runs[-3:])}." if runs else ""
-    raise UserError(f"{target} is no run folder (it has no {CONFIG}).{near}")
+    raise UserError(f"{target or 'An empty name'} is no run folder.{_near_runs(path, output_dir)}")
+
+
+def _near_runs(path: Path, output_dir: str) -> str:
+    """The runs that a name which is none is likely meant for, as a sentence; may be empty."""
+    jobs = sorted(str(p.parent) for p in path.glob(f"*/{CONFIG}")) if path.name else []
+    if jobs:
+        return f" It has {len(jobs)} runs in it, as {shlex.quote(jobs[0])}."
+    runs = [
+        p.parent for glob in ("*", "sweeps/*/*") for p in Path(output_dir).glob(f"{glob}/{CONFIG}")
+    ]
+    by_name = {run.name: run for run in sorted(runs, key=lambda run: run.name)}
+    close = nearest(path.name, by_name) if path.name else []
+    if close:
+        return f" Did you mean {' or '.join(shlex.quote(str(by_name[name])) for name in close)}?"
+    newest = [shlex.quote(str(run)) for run in list(by_name.values())[-3:]]
+    return f" Runs in {output_dir}: {', '.join(newest)}." if newest else ""
 
 
 def slug(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import shlex
 import shutil
 import sys
 import traceback
@@ -23,7 +24,7 @@ from rltrain.training import run as folders
 from rltrain.training import trust
 from rltrain.training.changes import Values, check_changes, check_same, merged
 from rltrain.training.run import Run
-from rltrain.training.signals import Interrupted
+from rltrain.training.signals import Interrupted, check_startup
 
 logger = logging.getLogger("rltrain")
 
@@ -57,6 +58,7 @@ def start(values: Values) -> Outcome:
 
     Raises:
         UserError: the configuration is wrong; no folder is left.
+        KeyboardInterrupt: Ctrl-C before training began; no folder is left either.
     """
     settings = _checked(values)
     folder = folders.new_folder(
@@ -68,8 +70,9 @@ def start(values: Values) -> Outcome:
     )
     try:
         return _train(Run.create(folder, values), settings, values, None)
-    except UserError:
-        if not any((folder / "checkpoints").glob("*")):  # it never began
+    except (UserError, KeyboardInterrupt) as error:
+        stopped = isinstance(error, KeyboardInterrupt) and (folder / folders.RESULT).exists()
+        if not stopped and not any((folder / "checkpoints").glob("*")):  # it never began
             shutil.rmtree(folder)
         raise
 
@@ -219,10 +222,11 @@ def _train(
         if not gc.isenabled():  # the first run of a process: what is there by now stays
             gc.freeze()  # but not what an earlier job of a sweep has left behind
             gc.enable()
-        folders.mark_latest(run.folder, Path(settings.output_dir))
+        check_startup()
         (run.folder / folders.ERROR).unlink(missing_ok=True)
         standing = {"performance": parts.performance.choices}
         folders.write_result(run.folder, state="running", **standing)
+        folders.mark_latest(run.folder, Path(settings.output_dir))
         trainer = parts.trainer
         trainer.train()
         outcome = Outcome(
@@ -247,7 +251,7 @@ def _train(
             if state == "failed":
                 (run.folder / folders.ERROR).write_text(f"{error.report()}\n")
             if any(run.checkpoints.glob("step_*")):
-                error.add_note(f"To go on: rltrain resume={run.folder}")
+                error.add_note(f"To go on: rltrain {shlex.quote(f'resume={run.folder}')}")
         raise
     except Exception as error:
         text = f"{type(error).__name__}: {error}"

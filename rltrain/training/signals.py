@@ -21,6 +21,38 @@ class Interrupted(RltrainError):  # it is no error of anybody's
         self.exit_code = 128 + signum
 
 
+class _Startup:
+    """Whether Ctrl-C came before training. As an exception alone it can be lost: Python drops
+    one that is raised in a finalizer or a callback."""
+
+    interrupted = False
+
+
+def watch_startup() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt, as it does, and be remembered.
+
+    It stays ignored where it is, as in a job that a shell has put into the background.
+    """
+    _Startup.interrupted = False
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt_startup)
+
+
+def check_startup() -> None:
+    """End a start-up that Ctrl-C was to end.
+
+    Raises:
+        KeyboardInterrupt: it came, and was lost.
+    """
+    if _Startup.interrupted:
+        raise KeyboardInterrupt
+
+
+def _interrupt_startup(number: int, frame: FrameType | None) -> None:
+    _Startup.interrupted = True
+    raise KeyboardInterrupt
+
+
 class StopSignals:
     """While it is entered, SIGINT and SIGTERM set `received` instead of ending the process.
 
@@ -69,7 +101,8 @@ class StopSignals:
         first = self.received is None
         self.received = self.received or number
         previous = self._previous.get(number)
-        if first and callable(previous) and previous is not signal.default_int_handler:
+        ours = (signal.default_int_handler, _interrupt_startup)
+        if first and callable(previous) and previous not in ours:
             previous(number, frame)
 
     def requested(self) -> bool:

@@ -89,7 +89,7 @@ def test_it_does_what_was_done(compose: Any, kind: str, loss: str, seed: int) ->
 
 SIGHT, EVERY = (f"rltrain.envs.sights:rltrain/{n}-v0" for n in ("Sight", "EverySight"))
 # What is seen, and how many updates suffice.
-SEEN = {name: (SIGHT, {"sees": name}, 60) for name in SIGHTS}
+SEEN = {name: (SIGHT, {"sees": name}, 120) for name in SIGHTS}
 SEEN["every"] = (EVERY, {"actions": "MultiBinary", "length": 4}, 150)
 SEEN["every, in a box"] = (EVERY, {"continuous": True, "length": 4}, 150)
 

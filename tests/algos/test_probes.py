@@ -58,7 +58,7 @@ LEARN: dict[str, tuple[int, list[str]]] = {
         [
             "env.num_envs=16",
             "algo.n_steps=8",
-            "algo.learning_rate=0.01",
+            "algo.learning_rate=0.005",
             "algo.learning_rate_schedule=linear",
             "algo.normalize_advantage=true",
             "algo.normalize_obs=false",

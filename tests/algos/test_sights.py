@@ -36,12 +36,14 @@ DQN = [
     "network.hidden_sizes=[64]",
 ]
 TD3 = [
-    *REPLAY,
-    "algo.learning_rate=0.002",
+    "env.num_envs=1",
+    "algo.learning_starts=200",
+    "algo.batch_size=32",
+    "algo.learning_rate=0.0005",  # a larger one saturates the actor for some seeds
     "algo.train_freq=2",
     "algo.tau=0.05",
     "exploration.std=0.3",
-    "network.hidden_sizes=[32]",
+    "network.hidden_sizes=[64]",
 ]
 LEARN = {"ppo": PPO, "dqn": DQN, "td3": TD3}
 
@@ -85,10 +87,11 @@ def test_words(compose: Any, algo: str, seed: int) -> None:
     assert learned(compose, seed, algo, "Sight", steps, *more) == 1
 
 
+@pytest.mark.slow
 @over_seeds
 def test_a_picture_for_continuous_actions(compose: Any, seed: int) -> None:
     more = ("env.kwargs.sees=picture", "env.kwargs.continuous=true")
-    assert learned(compose, seed, "td3", "Sight", 400, *more) > 0.9
+    assert learned(compose, seed, "td3", "Sight", 800, *more) > 0.9
 
 
 @pytest.mark.parametrize("network", ["impala", "simba"])
@@ -103,7 +106,7 @@ def test_other_networks(
 
 
 @pytest.mark.parametrize(
-    ("algo", "steps", "actions"), [("ppo", 5120, "MultiBinary"), slow("dqn", 1500, "Discrete")]
+    ("algo", "steps", "actions"), [("ppo", 7680, "MultiBinary"), slow("dqn", 3000, "Discrete")]
 )
 @over_seeds
 def test_a_nested_dictionary_of_which_each_part_is_needed(

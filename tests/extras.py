@@ -47,10 +47,10 @@ RUNS = {
         f"algo=iql env=pettingzoo:mpe/simple_spread_v3 {REPLAY}",
         "algo=ippo env=pettingzoo:sisl/multiwalker_v9 env.num_envs=2",
         "algo=ippo env=pettingzoo:butterfly/pistonball_v6 env.num_envs=1 env.kwargs.n_pistons=3"
-        " algo.n_steps=32 total_timesteps=64 checkpoint.every=32 eval.every=32",
+        " algo.agent_id=false algo.n_steps=32 total_timesteps=64 checkpoint.every=32 eval.every=32",
     ],
     "pettingzoo-atari": [
-        "algo=ippo env=pettingzoo:atari/pong_v3 env.num_envs=1 algo.n_steps=32"
+        "algo=ippo env=pettingzoo:atari/pong_v3 env.num_envs=1 algo.agent_id=false algo.n_steps=32"
         " total_timesteps=64 checkpoint.every=32 eval.every=32"
     ],
 }

@@ -195,7 +195,10 @@ def _column(values: Any, leaf: Leaf) -> Rows:
         if ((index < 0) | (index >= np.reshape(leaf.choices, leaf.shape))).any():
             raise _not_of(leaf, f"numbers from {array.min()} to {array.max()}")
         array = index
-    return array.astype(leaf.dtype, copy=False)
+    stored = array.astype(leaf.dtype, copy=False)
+    if leaf.dtype.kind in "iu" and (stored != array).any():
+        raise _not_of(leaf, f"numbers from {array.min()} to {array.max()}")
+    return stored
 
 
 def _not_of(leaf: Leaf, what: str) -> NotOfSpaceError:

@@ -92,7 +92,7 @@ def test_no_reward_is_large_however_short_the_horizon(
     reward = rnd.reward
     rnd.reward = lambda successor: (found.append(reward(successor)), found[-1])[1]
     progress = Progress(100_000)
-    while progress.steps < 400:
+    while progress.steps < 300:
         sampler.collect(algorithm.horizon, progress, lambda: False)
         algorithm.update(progress)
     bonus = np.concatenate(found)

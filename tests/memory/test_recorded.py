@@ -248,3 +248,17 @@ def test_what_is_none_of_the_space_is_named(space: Any, values: Any, message: st
 def test_what_a_file_cannot_hold_is_refused(space: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         storable("a/b-v0", space)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_pictures_of_integers_are_bytes_and_come_back(dtype: Any) -> None:
+    space = spaces.Box(0, 255, (8, 8, 3), dtype)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype(dtype)
+    rows = as_rows(pictures, space)
+    assert rows.dtype == np.uint8
+    back = as_recorded(rows, space)
+    assert back.dtype == dtype
+    assert (back == pictures).all()
+    pictures[2] = 256
+    with pytest.raises(NotOfSpaceError, match="numbers from 0 to 256"):
+        as_rows(pictures, space)

@@ -45,6 +45,8 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    pyplot.close("all")  # of an earlier call in this process
+
     column = str(options.get("column", COLUMN))
     out = Path(str(options.get("out", "curves.png")))
     runs, curves = _with_column(find_runs(targets or ["latest"]), column)
@@ -55,8 +57,6 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
         raise UserError(f"out={out} cannot be written: {error}") from error
-    finally:
-        pyplot.close(figure)
     print(out)
     return OK
 

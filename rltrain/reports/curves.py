@@ -76,7 +76,7 @@ def _with_column(runs: list[Path], column: str) -> tuple[list[Path], list[Curve]
     drawn: list[Path] = []
     known: set[str] = set()
     for folder in runs:
-        tables = [read_csv(folder / name) for name in FILES if (folder / name).is_file()]
+        tables = [_table(folder / name) for name in FILES if (folder / name).is_file()]
         known.update(name for rows in tables for row in rows[-1:] for name in row)
         found = next((rows for rows in tables if any(r.get(column) for r in rows)), [])
         rows = [r for r in found if r.get(column)]
@@ -91,6 +91,13 @@ def _with_column(runs: list[Path], column: str) -> tuple[list[Path], list[Curve]
             f"{did_you_mean(column, known)}"
         )
     return drawn, curves
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    try:
+        return read_csv(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _draw(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import errno
+import os
 import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -117,7 +119,13 @@ def _new_path(dataset_id: str) -> Any:
             f"dataset={dataset_id} is no id of Minari's, NAMESPACE/NAME-vNUMBER with two"
             " letters at least before the /, as in dataset=cartpole/expert-v0"
         ) from error
-    path = get_dataset_path(dataset_id)
+    try:
+        path = get_dataset_path(dataset_id)  # makes the folder of all datasets
+        above = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise _not_writable(dataset_id, error) from error
+    if not os.access(above, os.W_OK):
+        raise _not_writable(dataset_id, PermissionError(errno.EACCES, "Permission denied", above))
     if path.exists():
         name, _, version = dataset_id.rpartition("-v")
         raise UserError(
@@ -160,9 +168,19 @@ def write(dataset_id: str, episodes: list[dict[str, Rows]], settings: RunSetting
                 description=f"{settings.algo.name} on {settings.env.id}, by rltrain",
                 jpeg_encoding=False,  # which would lose bits
             )
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _not_writable(dataset_id, error) from error
         raise
+
+
+def _not_writable(dataset_id: str, error: OSError) -> UserError:
+    where = f"{error.filename} " if error.filename else ""
+    return UserError(
+        f"dataset={dataset_id}: {where}cannot be written ({error.strerror or error}). Name another"
+        " folder for datasets: MINARI_DATASETS_PATH=FOLDER rltrain record …"
+    )
 
 
 def _importable(spec: Any) -> Any:

@@ -219,6 +219,8 @@ class CheckpointFolder:
             CheckpointError: there is none, or none that can be read.
         """
         warnings: list[str] = []
+        if self.folder.is_dir() and not os.access(self.folder, os.R_OK | os.X_OK):
+            raise CheckpointError(f"{self.folder} cannot be read: Permission denied.")
         paths = self.all()
         for path in paths:
             try:

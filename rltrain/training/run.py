@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from rltrain import __version__
 from rltrain.core import plain_yaml
 from rltrain.core.errors import RltrainError, UserError, nearest
 from rltrain.training import trust
+
+logger = logging.getLogger("rltrain")
 
 CONFIG, RESULT, ERROR, LOCK = "config.yaml", "result.json", "error.txt", "lock"
 _LATEST = ".latest"
@@ -62,9 +66,25 @@ class Run:
             ) from error
         return run
 
+    @classmethod
+    def reopen(cls, folder: Path) -> Run:
+        """Return the run of a folder that is there, to go on in it.
+
+        Raises:
+            UserError: something in it may not be written, or another process runs in it.
+        """
+        names = ("", "checkpoints", CONFIG, "command.txt", "run.log", RESULT, "progress.csv")
+        for path in (folder / name for name in (*names, "evaluations.csv")):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise _not_writable(folder, path, "Permission denied")
+        try:
+            return cls(folder)
+        except OSError as error:
+            raise _not_writable(folder, folder / LOCK, error.strerror) from error
+
     def log_to_file(self) -> None:
-        """Sends the messages of rltrain to `run.log` too."""
-        self._handler = logging.FileHandler(self.folder / "run.log")
+        """Send the messages of rltrain to `run.log` too."""
+        self._handler = _LogFile(self.folder / "run.log")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("rltrain")
         logger.addHandler(self._handler)
@@ -86,11 +106,51 @@ class Run:
         if self._handler is not None:
             self._handler.handle(logging.makeLogRecord({"msg": text, "levelname": "INFO"}))
 
+    def note_ending(self, report: str, **result: Any) -> None:
+        """Keep how a run ended, and a `report` of what went wrong, where there is room."""
+        try:
+            if report:
+                (self.folder / ERROR).write_text(report)
+            write_result(self.folder, **result)
+        except OSError as error:
+            logger.warning("how it ended could not be written (%s)", error.strerror)
+
     def close(self) -> None:
         if self._handler is not None:
             logging.getLogger("rltrain").removeHandler(self._handler)
-            self._handler.close()
+            with suppress(OSError):  # of a full disk, which was said
+                self._handler.close()
         os.close(self._lock)
+
+
+class _LogFile(logging.FileHandler):
+    """A file of messages that is given up, with a warning, once it cannot be written."""
+
+    _given_up = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._given_up:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's name
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._given_up = True
+        logger.warning("%s is given up (%s)", self.baseFilename, error.strerror)
+
+
+def _not_writable(folder: Path, path: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"{path} cannot be written ({reason}): a run goes on in its own folder. Copy it to one"
+        f" that you may write: cp -r {shlex.quote(str(folder))} outputs/"
+    )
+
+
+def cannot_write(error: OSError) -> bool:
+    """Return whether an error is of a disk that is full or a place that may not be written."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def _lock(path: Path) -> int:
@@ -144,8 +204,13 @@ def mark_latest(folder: Path, output_dir: Path) -> None:
     inside = folder.resolve().is_relative_to(output_dir.resolve())
     parent = output_dir if inside else folder.parent
     temporary = parent / f"{_LATEST}.{os.getpid()}"  # jobs of a sweep begin at the same time
-    temporary.write_text(str(folder.resolve().relative_to(parent.resolve())))
-    os.replace(temporary, parent / _LATEST)
+    try:
+        temporary.write_text(str(folder.resolve().relative_to(parent.resolve())))
+        os.replace(temporary, parent / _LATEST)
+    except OSError as error:
+        logger.warning("latest does not mean this run: %s (%s)", parent, error.strerror)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -172,12 +237,19 @@ def find(target: str, output_dir: str = "outputs") -> tuple[Path, Path | None]:
     Raises:
         UserError: there is no such run.
     """
+    try:
+        return _find(target, output_dir)
+    except OSError as error:
+        raise UserError(f"{error.filename or target} cannot be read ({error.strerror}).") from error
+
+
+def _find(target: str, output_dir: str) -> tuple[Path, Path | None]:
     path = Path(target)
     if target == "latest":
         marker = Path(output_dir) / _LATEST
         if not marker.exists():
             raise UserError(f"latest: there is no run in {output_dir}.")
-        path = Path(output_dir) / marker.read_text().strip()
+        path = Path(output_dir) / marker.read_text(errors="replace").strip()
     if path.is_file() and (path.parent.parent / CONFIG).is_file():
         return path.parent.parent, path
     if (path / CONFIG).is_file():

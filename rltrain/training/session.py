@@ -174,7 +174,7 @@ def resume(folder: Path, file: Path | None, changes: Values, trusted: bool = Fal
             f"{folder} is finished: {result['steps']} steps, score {result.get('score')}."
             f" To train longer: total_timesteps={2 * int(result['steps'])}"
         )
-    run = Run(folder)
+    run = Run.reopen(folder)
     return _train(run, settings, values, file or run.checkpoints, filled)
 
 
@@ -211,13 +211,13 @@ def _train(
     from rltrain.training import assemble
 
     startup.mark("imports")
-    run.log_to_file()
-    if filled:
-        logger.info(folders.FILLED, run.folder / folders.CONFIG, filled)
-    if settings.tuned:
-        logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)
-    parts, standing = None, {}
+    parts, standing, began = None, {}, False
     try:
+        run.log_to_file()
+        if filled:
+            logger.info(folders.FILLED, run.folder / folders.CONFIG, filled)
+        if settings.tuned:
+            logger.info("tuned values of %s are applied (tuned=none: without)", settings.tuned)
         parts = assemble.build(run, settings, values, source)
         if not gc.isenabled():  # the first run of a process: what is there by now stays
             gc.freeze()  # but not what an earlier job of a sweep has left behind
@@ -227,7 +227,7 @@ def _train(
         standing = {"performance": parts.performance.choices}
         folders.write_result(run.folder, state="running", **standing)
         folders.mark_latest(run.folder, Path(settings.output_dir))
-        trainer = parts.trainer
+        trainer, began = parts.trainer, True
         trainer.train()
         outcome = Outcome(
             folder=run.folder,
@@ -246,17 +246,18 @@ def _train(
     except RltrainError as error:
         if error.exit_code != USAGE:
             state = "failed" if error.exit_code == FAILED else "interrupted"
-            folders.write_result(run.folder, state=state, error=str(error), **standing)
+            report = f"{error.report()}\n" if state == "failed" else ""
             run.note(f"{state}: {error}")
-            if state == "failed":
-                (run.folder / folders.ERROR).write_text(f"{error.report()}\n")
+            run.note_ending(report, state=state, error=str(error), **standing)
             if any(run.checkpoints.glob("step_*")):
                 error.add_note(f"To go on: rltrain {shlex.quote(f'resume={run.folder}')}")
         raise
     except Exception as error:
+        if isinstance(error, OSError) and not began and folders.cannot_write(error):
+            where = error.filename or run.folder
+            raise UserError(f"{where} cannot be written ({error.strerror}).") from error
         text = f"{type(error).__name__}: {error}"
-        folders.write_result(run.folder, state="failed", error=text, **standing)
-        (run.folder / folders.ERROR).write_text(traceback.format_exc())
+        run.note_ending(traceback.format_exc(), state="failed", error=text, **standing)
         raise
     finally:
         if parts is not None:

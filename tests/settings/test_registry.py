@@ -101,7 +101,7 @@ def test_a_plugin_module_registers_entries(modules: Path) -> None:
     assert found.load().__name__ == "Net"
 
 
-@pytest.mark.parametrize("name", ["no_such_module_here", "rltrain.no_such_module"])
+@pytest.mark.parametrize("name", ["no_such_module_here", "rltrain.no_such_module", "yaml.nothing"])
 def test_a_plugin_that_is_not_there_is_a_user_error(name: str) -> None:
     with pytest.raises(UserError, match=f"plugins: there is no module {name} here"):
         registry.load_plugins((name,))

@@ -10,7 +10,7 @@ from rltrain.core.errors import TrainingError
 from rltrain.core.types import Progress
 from rltrain.networks.recurrent import Sequences
 from tests.algos.test_base import build
-from tests.conftest import ALGOS, REMEMBERING, algo_entry
+from tests.conftest import ALGOS, REMEMBERING, algo_entry, some
 
 # Noise of the network would be drawn anew for each part: refused.
 LEARNING = [a for a in ALGOS if algo_entry(a).networks and a != "rainbow"]
@@ -89,7 +89,7 @@ def trained(compose: Any, algo: str, *overrides: str) -> tuple[Any, dict[str, An
     return algorithm, metrics
 
 
-@pytest.mark.parametrize("algo", [*LEARNING, *REMEMBERING])
+@pytest.mark.parametrize("algo", some([*LEARNING, *REMEMBERING]))
 def test_accumulated_gradients_are_those_of_the_whole_minibatch(compose: Any, algo: str) -> None:
     """Within 1e-5 after the first update, by gradient descent, which Adam would blur."""
     overrides = ["optimizer=sgd", "algo.learning_rate=0.01"]

@@ -66,7 +66,7 @@ def test_rates_and_clip_range_fall_by_the_start_of_each_rollout(compose: Any) ->
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (2, 2)])
-@pytest.mark.parametrize("kernels", ["torch", "numpy"])
+@pytest.mark.parametrize("kernels", [slow("torch"), "numpy"])
 def test_actions_of_any_shape(
     compose: Any, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], kernels: str
 ) -> None:

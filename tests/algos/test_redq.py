@@ -135,6 +135,7 @@ def test_target_critics_are_drawn_anew_for_each_update(
 KEYS = ("algo.n_critics=3", "algo.n_target_critics=1", "algo.policy_delay=5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ["Pendulum-v1", "CartPole-v1"])
 def test_stopped_and_resumed_in_a_new_process(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, env: str

@@ -115,6 +115,7 @@ SIMBA = ["network=simba", "network.width=16", "network.blocks=1"]
     ("algo", "overrides"),
     [("ppo", [*SIMBA, "network.checkpointing=true"]), ("sac", []), ("dqn", ["precision=bf16"])],
 )
+@pytest.mark.slow
 def test_what_is_traced_is_what_is_computed(
     compose: Any, monkeypatch: pytest.MonkeyPatch, algo: str, overrides: list[str]
 ) -> None:
@@ -127,6 +128,7 @@ def test_what_is_traced_is_what_is_computed(
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
 def test_compiled_networks_compute_the_same(compose: Any) -> None:
     """Parameters after an update: within 1e-5."""

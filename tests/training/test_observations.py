@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rltrain.training import checkpoint, session
-from tests.conftest import QUICK, STEPPING, algo_entry, slow, small
+from tests.conftest import STEPPING, algo_entry, slow, small
 from tests.training.test_resume import same
 from tests.training.test_workers import same as same_but_for_workers
 
@@ -34,7 +34,7 @@ def overrides(algo: str, *more: str) -> list[str]:
 @pytest.mark.parametrize(
     ("algo", "more"),
     [
-        *[(algo, ()) if algo in QUICK else slow(algo, ()) for algo in TAKING],
+        *[(algo, ()) if algo == "ppo" else slow(algo, ()) for algo in TAKING],
         slow("ppo", ("network=lstm",)),
         slow("a2c", ("network=gru", "network.shared=true")),
         slow("dqn", ("network=gru",)),

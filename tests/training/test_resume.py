@@ -334,7 +334,7 @@ LARGE = [
 ]
 
 
-@pytest.mark.parametrize("algo", ["ppo", "sac", "iql"])
+@pytest.mark.parametrize("algo", some(["ppo", "sac", "iql"]))
 def test_resumed_with_all_that_large_networks_need(compose: Any, in_tmp: Path, algo: str) -> None:
     whole = session.start(compose(*small(algo, *LARGE), "run_name=whole")).folder
     other = session.start(compose(*small(algo, *LARGE), "run_name=other")).folder

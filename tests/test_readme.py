@@ -91,6 +91,21 @@ def test_commands_of_learning_from_data(in_tmp: Path) -> None:
         assert cli.run([*words[1:], *(more + TINY if words[1] != "record" else [])]) == 0, command
 
 
+PAGES = sorted((README.parent / "docs").rglob("*.md"))
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [(page.name, command) for page in PAGES if page != DATA for command in commands(page)],
+)
+def test_command_of_another_page(folder: Path, page: str, command: str) -> None:
+    """A page of the documentation has no command that is not run here, or in the test above."""
+    words = shlex.split(command.replace("SEED", "0"))
+    assert words[0] == "rltrain", page
+    done = run(folder, *words, *(TINY if "=" in words[1] or words[1] == "-m" else []))
+    assert done.returncode == 0, done.stderr
+
+
 def test_tensorboard_reads_the_runs(folder: Path) -> None:
     (command,) = [c for c in commands() if c.startswith("tensorboard")]
     done = run(folder, *shlex.split(command), "--inspect")

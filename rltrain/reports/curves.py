@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rltrain.core.errors import OK, UserError, did_you_mean
-from rltrain.reports.labels import Group, group_runs, read_facts, typed_keys
+from rltrain.reports.labels import Group, Groups, chosen_name, group_runs, read_facts, typed_keys
 from rltrain.reports.targets import find_runs
 from rltrain.training import run as folders
 from rltrain.training.tables import STEP, read_csv
@@ -25,13 +27,15 @@ _NAMES = {
     "eval/mean_reward": "mean return of an evaluation",
 }
 _INSIDE = 4  # labels that leave room for curves
+_IN_A_ROW = 3  # panels
 _STYLES = ("-", "--", ":", "-.")  # for lines past the last of ten colours
 
 
 def plot(targets: list[str], options: dict[str, Any]) -> int:
     """Draw a column over steps, one line for runs that differ by the seed alone.
 
-    A line is the mean of its runs, its band goes from the lowest to the highest. `targets` are
+    Each environment has a panel of its own, since returns of two are not of one scale. A line is
+    the mean of its runs, its band goes from the lowest to the highest. `targets` are
     run folders, folders of runs such as a sweep's, or `latest`; `options` may hold `out` (a file
     name) and `column` (of progress.csv or evaluations.csv).
 
@@ -50,9 +54,7 @@ def plot(targets: list[str], options: dict[str, Any]) -> int:
     column = str(options.get("column", COLUMN))
     out = Path(str(options.get("out", "curves.png")))
     runs, curves = _with_column(find_runs(targets or ["latest"]), column)
-    typed = set().union(*map(typed_keys, runs))
-    found = group_runs([read_facts(folder) for folder in runs], typed)
-    figure = _draw(found.groups, runs, curves, column, found.title)
+    figure = _draw(runs, curves, column)
     try:
         figure.savefig(out, dpi=120)
     except (OSError, ValueError) as error:
@@ -100,28 +102,56 @@ def _table(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _draw(
-    groups: tuple[Group, ...], runs: list[Path], curves: list[Curve], column: str, title: str
-) -> Any:
+def _draw(runs: list[Path], curves: list[Curve], column: str) -> Any:
+    """Return a figure with a panel for each environment."""
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    for i, group in enumerate(groups):
-        own = _overlapping(group, runs, curves)
-        steps, low, middle, high = band(own)
+    typed = set().union(*map(typed_keys, runs))
+    configs = [read_facts(folder) for folder in runs]
+    by_env: dict[str, list[int]] = defaultdict(list)
+    for i, config in enumerate(configs):
+        by_env[chosen_name(config, "env")].append(i)
+    columns = min(len(by_env), _IN_A_ROW)
+    rows = math.ceil(len(by_env) / columns)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(2 + 5 * columns, 4 * rows), layout="constrained", squeeze=False
+    )
+    styles: dict[str, int] = {}  # a label has one colour in every panel
+    for axes, (_, members) in zip(panels.flat, sorted(by_env.items()), strict=False):
+        found = group_runs([configs[i] for i in members], typed)
+        _draw_panel(axes, found, [runs[i] for i in members], [curves[i] for i in members], styles)
+        axes.set_xlabel("environment steps")
+        axes.set_ylabel(_NAMES.get(column, column))
+    for axes in panels.flat[len(by_env) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def _draw_panel(
+    axes: Any, found: Groups, runs: list[Path], curves: list[Curve], styles: dict[str, int]
+) -> None:
+    for group in found.groups:
+        steps, low, middle, high = band(_overlapping(group, runs, curves))
         label = ", ".join(filter(None, [group.label, _count(group, runs)]))
-        (line,) = axes.plot(steps, middle, label=label, linestyle=_STYLES[i // 10 % len(_STYLES)])
-        axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.set_title(title, fontsize="medium")
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel(_NAMES.get(column, column))
+        style = styles.setdefault(group.label, len(styles))
+        color, line = f"C{style % 10}", _STYLES[style // 10 % len(_STYLES)]
+        axes.plot(steps, middle, line, label=label, color=color)
+        axes.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
+        if steps[0] == steps[-1]:  # a single point has no line
+            axes.errorbar(
+                steps[:1],
+                middle[:1],
+                [middle[:1] - low[:1], high[:1] - middle[:1]],
+                fmt="o",
+                color=color,
+                capsize=3,
+            )
+    axes.set_title(found.title, fontsize="medium")
     axes.grid(alpha=0.3)
-    if len(groups) > _INSIDE:
-        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
-        figure.set_figwidth(10)
+    if len(found.groups) > _INSIDE:
+        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     elif axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False)
-    return figure
 
 
 def _overlapping(group: Group, runs: list[Path], curves: list[Curve]) -> list[Curve]:

@@ -65,6 +65,33 @@ def test_choices_of_one_algorithm_are_lines_of_their_own(in_tmp: Path, compose: 
     assert found == {"c51": [0, 3], "d3qn": [0, 1], "dqn": [0, 0], "rainbow": [0, 2]}
 
 
+def test_each_environment_has_a_panel(in_tmp: Path, compose: Compose) -> None:
+    for env in ("CartPole-v1", "Acrobot-v1"):
+        for algo in ("ppo", "a2c"):
+            if (env, algo) != ("Acrobot-v1", "a2c"):
+                made(
+                    in_tmp / "runs" / f"{env}{algo}", compose(f"env={env}", f"algo={algo}"), [0, 1]
+                )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", lambda figure: None)
+        curves.plot(["runs"], {})
+    panels = plt.gcf().axes
+    plt.close("all")
+    assert [axes.get_title() for axes in panels] == ["ppo on Acrobot-v1", "CartPole-v1"]
+    assert [len(axes.lines) for axes in panels] == [1, 2]
+
+
+def test_a_single_point_is_seen(in_tmp: Path, compose: Compose) -> None:
+    made(in_tmp / "a", compose("env=CartPole-v1"), [7.0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "close", lambda figure: None)
+        curves.plot(["a"], {})
+    (axes,) = plt.gcf().axes
+    plt.close("all")
+    (point,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [list(point.get_xdata()), list(point.get_ydata())] == [[100], [7]]
+
+
 def test_columns_of_evaluations_can_be_drawn(in_tmp: Path, compose: Compose) -> None:
     for seed in range(2):
         config = compose("env=CartPole-v1", f"seed={seed}")

@@ -213,7 +213,7 @@ class OnPolicy(Algorithm):
         rollout = self.memory
         if not self.settings.normalize_reward:
             return rollout.reward
-        ended = rollout.terminated | rollout.truncated
+        ended = rollout.terminated | rollout.truncated | ~rollout.valid
         returns = running_returns(rollout.reward, ended, self.returns_so_far, self.settings.gamma)
         self.return_moments.update(rollout.samples(returns))
         return self.return_moments.scale(rollout.reward)

@@ -62,7 +62,8 @@ class Memory(Protocol):
 
     def add(self, step: Transition) -> None: ...
 
-    def end_episodes(self) -> None: ...
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Truncate the episodes that are open in all environments, or in `which` `[B]`."""
 
 
 class Policy(Stateful, ABC):

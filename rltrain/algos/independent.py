@@ -153,8 +153,11 @@ class JointMemory:
         for view, learner in zip(self.views, self.learners, strict=True):
             learner.memory.add(view.transition(step))
 
-    def end_episodes(self) -> None:
-        """Left to the learners, whose memories are told by them."""
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Tell each learner which of its rows ended; ends of all are told by the learners."""
+        if which is not None:
+            for view, learner in zip(self.views, self.learners, strict=True):
+                learner.memory.end_episodes(which[view.rows])
 
 
 class Independent(Algorithm):

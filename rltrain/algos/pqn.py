@@ -133,7 +133,10 @@ class PQN(Algorithm):
             s.gamma,
             s.q_lambda,
         )
-        self.learner.begin(x, rollout.action.reshape(-1), targets.reshape(-1))
+        if not rollout.valid.all():  # environments raised
+            kept = rollout.valid.reshape(-1)
+            x, obs = x[kept], obs[kept]
+        self.learner.begin(x, rollout.samples(rollout.action), rollout.samples(targets))
         history: list[Any] = []
         for _ in range(s.n_epochs):
             order = self.rng.permutation(len(x))

@@ -60,6 +60,8 @@ class QLearning(Algorithm):
     def update(self, progress: Progress) -> Metrics:
         s, q, step = self.settings, self.policy.table, self.memory.step
         assert step is not None
+        if not len(step.reward):  # every environment raised in it
+            return dict(self.policy.exploration.advance(progress.fraction))
         target = one_step_target(
             step.reward, step.terminated.astype(np.float64), q[step.successor].max(-1), s.gamma
         )

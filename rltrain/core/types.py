@@ -54,6 +54,16 @@ class Transition(NamedTuple):  # made every step, and a fifth of a frozen datacl
         )
 
 
+def remember(memory: Any, step: Transition) -> None:
+    """Write a step into a memory; where a row is not valid, its episode ended with the row before.
+
+    That one is truncated: its agent is gone, or its environment raised.
+    """
+    if step.valid is not None and not step.valid.all():
+        memory.end_episodes(~step.valid)
+    memory.add(step)
+
+
 class Progress(Stateful):
     """How far a run is, in environment steps.
 

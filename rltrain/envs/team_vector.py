@@ -71,6 +71,7 @@ class TeamVectorEnv(VectorEnv):
         self.obs: Rows = np.zeros((self.num_rows, *shape), self._dtype)
         self.alive = np.zeros(self.num_rows, np.bool_)  # whose next transition counts
         self.restarted_at = 0
+        self._restarts_before = self.supervisor.restarts.copy()  # the newest restart
 
     @property
     def limited(self) -> bool:
@@ -82,7 +83,7 @@ class TeamVectorEnv(VectorEnv):
         return False
 
     def restart(self, at: int = 0) -> Rows:
-        self.restarted_at = at
+        self.restarted_at, self._restarts_before = at, self.supervisor.restarts.copy()
         obs, self.alive = np.empty_like(self.obs), np.empty_like(self.alive)
         for e in range(self.num_envs):
             self._begin(e, obs, self.supervisor.seed_of(e, at))
@@ -205,7 +206,7 @@ class TeamVectorEnv(VectorEnv):
             "obs": self.obs.copy(),
             "alive": self.alive.copy(),
             "restarted_at": self.restarted_at,
-            "restarts": self.supervisor.restarts.copy(),
+            "restarts": (self.supervisor.restarts if save_envs else self._restarts_before).copy(),
             "envs": self._captured() if save_envs else None,
         }
 

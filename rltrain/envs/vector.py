@@ -120,6 +120,7 @@ class VectorEnv:
         self.lengths = np.zeros(num_envs, np.int64)
         self.obs: Rows = np.zeros((num_envs, *self._shape), self._dtype)
         self.restarted_at = 0
+        self._restarts_before = self.supervisor.restarts.copy()  # the newest restart
 
     @property
     def limited(self) -> bool:
@@ -143,7 +144,7 @@ class VectorEnv:
 
     def restart(self, at: int = 0) -> Rows:
         """Begins a new episode everywhere, from seeds that depend on the run's seed and `at`."""
-        self.restarted_at = at
+        self.restarted_at, self._restarts_before = at, self.supervisor.restarts.copy()
         self.returns[:] = 0
         self.lengths[:] = 0
         obs = np.empty_like(self.obs)
@@ -377,14 +378,19 @@ class VectorEnv:
             "lengths": self.lengths.copy(),
             "obs": self.obs.copy(),
             "restarted_at": self.restarted_at,
-            "restarts": self.supervisor.restarts.copy(),
+            "restarts": (self.supervisor.restarts if save_envs else self._restarts_before).copy(),
             "envs": self._captured() if save_envs else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        restarts = state.get("restarts")  # an earlier version had none
+        if restarts is not None and state["envs"] is None:
+            self.supervisor.restarts[:] = restarts  # which the restart goes on from
         self.restart(state["restarted_at"])
         if state["envs"] is None:
             return
+        if restarts is not None:
+            self.supervisor.restarts[:] = restarts
         (self.saves or EnvStates()).restore(self.envs, state["envs"])
         if self._batch is not None:
             for i in range(self.num_envs):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rltrain.algos.base import Algorithm, Memory, Metrics
 from rltrain.core.types import Progress, Transition
 from rltrain.intrinsic.rnd import RandomNetworkDistillation
@@ -20,8 +23,8 @@ class _CuriousMemory:
         bonus = self.intrinsic.reward(step.successor)
         self.memory.add(step._replace(reward=step.reward + bonus))
 
-    def end_episodes(self) -> None:
-        self.memory.end_episodes()
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        self.memory.end_episodes(which)
 
 
 class Curious(Algorithm):

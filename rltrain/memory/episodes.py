@@ -34,6 +34,7 @@ class Episodes:
             "reward": np.zeros(size, np.float32),
             "terminated": np.zeros(size, np.bool_),
             "truncated": np.zeros(size, np.bool_),
+            "dropped": np.zeros(size, np.bool_),  # of an episode whose environment raised
         }
         self.final_obs: list[tuple[int, int, Rows]] = []  # (t, b, observation)
         self.first = np.zeros(num_envs, np.int64)  # of each environment's rows in use
@@ -50,14 +51,30 @@ class Episodes:
         if t == len(self._columns["reward"]):
             self._resize(2 * t)
         for name, column in self._columns.items():
-            column[t] = getattr(step, name)
+            column[t] = name != "dropped" and getattr(step, name)
+        if step.valid is not None:
+            self._drop_open(t, ~step.valid)
         self.successor[:] = step.successor
         if any_of(step.truncated):
             self.final_obs += step.cut_off(t)
         self.position = t + 1
 
-    def end_episodes(self) -> None:
-        """Truncates every open episode, as a restart of the environments does."""
+    def _drop_open(self, t: int, which: NDArray[np.bool_]) -> None:
+        """Leave out the episodes that came to nothing in row `t`, which is not valid: their
+        returns are not known."""
+        ended = (self["terminated"] | self["truncated"])[:t]
+        for b in np.flatnonzero(which).tolist():
+            ends = np.flatnonzero(ended[:, b])
+            begin = max(int(ends[-1]) + 1 if len(ends) else 0, int(self.first[b]))
+            self._columns["dropped"][begin : t + 1, b] = True
+
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Truncate every open episode, as a restart of the environments does.
+
+        Those of `which` environments alone are dropped by the row that follows.
+        """
+        if which is not None:
+            return
         t = self.position - 1
         open_ = self.first < self.position
         if t >= 0:
@@ -74,7 +91,7 @@ class Episodes:
     def complete(self) -> NDArray[np.bool_]:
         """Which rows `[T, B]` belong to complete episodes."""
         before_an_end = np.logical_or.accumulate(self._ended()[::-1])[::-1]
-        rows: NDArray[np.bool_] = before_an_end & self._in_use()
+        rows: NDArray[np.bool_] = before_an_end & self._in_use() & ~self["dropped"]
         return rows
 
     def bootstraps(self) -> tuple[Rows, tuple[NDArray[np.intp], NDArray[np.intp]]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rltrain.core.state import Stateful
 from rltrain.core.types import Transition
 
@@ -13,7 +16,7 @@ class LastTransition(Stateful):
         self.step: Transition | None = None
 
     def add(self, step: Transition) -> None:
-        self.step = step
+        self.step = step if step.valid is None else step.take(step.valid)
 
-    def end_episodes(self) -> None:
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
         """Nothing to do: the step was learned from with its own successor."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
+from numpy.typing import NDArray
 
 from rltrain.core.errors import UserError
 from rltrain.core.types import Rows, Transition
@@ -47,8 +48,8 @@ class MixedReplay:
     def add(self, step: Transition) -> None:
         self.own.add(step)
 
-    def end_episodes(self) -> None:
-        self.own.end_episodes()
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        self.own.end_episodes(which)
 
     def latest(self, count: int) -> Rows:
         """The newest `count` own observations, fewer where there are not as many."""

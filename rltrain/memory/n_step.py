@@ -58,10 +58,13 @@ class NStepReplay(ReplayBuffer):
             rows[~valid] = rng.integers(self.size, size=count - int(valid.sum()))
         return self.gather(rows)
 
-    def end_episodes(self) -> None:
-        """Truncates what is going on: what is added next belongs to other episodes."""
-        super().end_episodes()
-        self.columns["truncated"][self._newest(self.num_envs)] = True
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Truncate what is going on: what is added next belongs to other episodes."""
+        super().end_episodes(which)
+        newest = self._newest(self.num_envs)
+        self.columns["truncated"][newest if which is None or not self.size else newest[which]] = (
+            True
+        )
 
     def gather(self, rows: Rows) -> Sample:
         """The transitions that begin at `rows` `[N]`."""

@@ -41,7 +41,7 @@ class Passes:
     def add(self, step: Transition) -> None:
         raise TypeError("What learns from a dataset alone takes no steps.")
 
-    def end_episodes(self) -> None:
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
         """Nothing to do: nothing is going on."""
 
     def draw(self, count: int) -> Indices:

@@ -51,8 +51,8 @@ class PrioritizedReplay:
         rows, valid = self.replay.put(step)
         self._set(rows, self.largest if valid is None else np.where(valid, self.largest, 0.0))
 
-    def end_episodes(self) -> None:
-        self.replay.end_episodes()
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        self.replay.end_episodes(which)
 
     def latest(self, count: int) -> Rows:
         """The newest `count` observations, fewer where there are not as many."""

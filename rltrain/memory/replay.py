@@ -103,8 +103,9 @@ class ReplayBuffer:
         self.position = end % self.capacity
         self.size = min(self.size + count, self.capacity)
 
-    def end_episodes(self) -> None:
-        """What is added next belongs to other episodes; rows have their own successors anyway."""
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Take what is added next, of `which` environments or all, as of other episodes; rows
+        have their own successors anyway."""
         if self.frames is not None:
             self.frames.end_episodes()
 

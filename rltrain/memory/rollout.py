@@ -83,12 +83,13 @@ class Rollout(Stateful):
             self.final_obs += step.cut_off(t)
         self.position = t + 1
 
-    def end_episodes(self) -> None:
-        """Truncates every episode after the last row, as a restart of the environments does."""
+    def end_episodes(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Truncate every episode after the last row, or those of the environments `which` `[B]`."""
         if not self.position:
             return
         t = self.position - 1
-        for b in np.flatnonzero(~(self.terminated[t] | self.truncated[t]) & self.valid[t]):
+        running = ~(self.terminated[t] | self.truncated[t]) & self.valid[t]
+        for b in np.flatnonzero(running if which is None else running & which):
             self.truncated[t, b] = True
             self.final_obs.append((t, int(b), self.successor[b].copy()))
 
@@ -118,3 +119,4 @@ class Rollout(Stateful):
         """Starts over; the rows are overwritten by the next rollout."""
         self.position = 0
         self.final_obs = []
+        self.valid.fill(True)

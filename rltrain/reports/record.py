@@ -42,7 +42,10 @@ class Recorder:
             self._open.setdefault(i, []).append(row)
         for episode in finished:
             self._close(episode.env, step)
-        for i in np.flatnonzero(step.terminated | step.truncated).tolist():
+        over = step.terminated | step.truncated
+        if step.valid is not None:  # its environment raised: the episode is dropped
+            over |= ~step.valid
+        for i in np.flatnonzero(over).tolist():
             self._open.pop(i, None)  # of those that do not count
 
     def _close(self, i: int, step: VectorStep) -> None:

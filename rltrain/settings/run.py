@@ -22,6 +22,11 @@ class EnvSettings:
     batched: bool = key("Step environments at once where their physics is known (CartPole).")
     frame_stack: int = key("Newest observations that are seen together; 1 is one alone.", min=1)
     clip_reward: bool = key("Learn from the sign of rewards; scores are in the rewards themselves.")
+    on_error: Literal["fail", "restart"] = key(
+        "What an exception of an environment does: end the run, or rebuild the environment and drop"
+        " its episode."
+    )
+    max_restarts: int = key("Rebuilds of each environment in a run, at most.", min=0)
     frame_skip: int = key("ALE: frames that an action is held for.", min=1)
     sticky_actions: float | None = key(
         "ALE: chance that a frame repeats the last action; null: the game's own.", min=0, max=1
@@ -184,6 +189,7 @@ def _check_combination(run: RunSettings) -> None:
             f" {' or '.join(entry.explorations)}."
         )
     _check_noise(run)
+    _check_restarts(run)
     if run.ema is not None and not entry.networks:
         raise UserError(f"ema={run.ema:g}: algo={run.algo.name} is tabular. Set ema=null.")
     if run.eval.stop_at is not None and not run.eval.every:
@@ -196,6 +202,15 @@ def _check_combination(run: RunSettings) -> None:
     check = getattr(entry.settings, "check", None)
     if check is not None:
         check(run)
+
+
+def _check_restarts(run: RunSettings) -> None:
+    """Memories of stacks have no row for a step that was not taken."""
+    if run.env.on_error == "restart" and run.env.frame_stack > 1:
+        raise UserError(
+            f"env.on_error=restart does not fit env.frame_stack={run.env.frame_stack}. Set"
+            " env.on_error=fail or env.frame_stack=1."
+        )
 
 
 def _check_noise(run: RunSettings) -> None:

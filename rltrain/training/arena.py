@@ -18,6 +18,7 @@ from rltrain.core.spaces import dtype_of, shape_of
 from rltrain.core.types import Rows, Transition
 from rltrain.training import build
 
+_ENVS = ("restarts",)  # what the state of environments has for each, whatever its agents
 NEVER = -1  # no step to stop at
 _COLUMNS = ("obs", "action", "reward", "terminated", "truncated", "successor", "valid")
 
@@ -85,7 +86,8 @@ class Arena:
     def write(self, t: int, rows: slice, step: Transition) -> None:
         for name, column in self._columns.items():
             outer, _, inner = name.partition(".")
-            column[t, rows] = step.extras[inner] if inner else getattr(step, outer)
+            value = step.extras[inner] if inner else getattr(step, outer)
+            column[t, rows] = True if value is None else value  # of `valid`: all are
 
     def read(self, t: int) -> Transition:
         """Step `t` of all environments, as views."""
@@ -94,14 +96,15 @@ class Arena:
         return Transition(**plain, extras=extras)
 
 
-def example(policy: Policy, spaces: build.Spaces) -> Transition:
-    """A transition with the shapes and types of all to come."""
+def example(policy: Policy, spaces: build.Spaces, may_fail: bool = False) -> Transition:
+    """A transition with the shapes and types of all to come; `may_fail` where an environment that
+    raises is rebuilt."""
     shape = (spaces.num_rows, *shape_of(spaces.observation_space))
     obs: Rows = np.zeros(shape, dtype_of(spaces.observation_space))
     state = policy.initial_state(spaces.num_rows)
     action, _, extras = policy.act(obs, state, True, np.random.default_rng(0))
     flags, reward = np.zeros(spaces.num_rows, np.bool_), np.zeros(spaces.num_rows, np.float32)
-    valid = ~flags if spaces.agents else None
+    valid = ~flags if spaces.agents or may_fail else None
     return Transition(obs, action, reward, flags, flags, obs, extras, valid)
 
 
@@ -117,7 +120,7 @@ def join(states: list[Any], parts: list[Share]) -> Any:
 
 def join_envs(states: list[dict[str, Any]]) -> dict[str, Any]:
     joined: dict[str, Any] = {
-        n: np.concatenate([s[n] for s in states]) for n in _rows_of(states[0])
+        n: np.concatenate([s[n] for s in states if n in s]) for n in (*_rows_of(states[0]), *_ENVS)
     }
     saved = None if states[0]["envs"] is None else [env for s in states for env in s["envs"]]
     return joined | {"restarted_at": states[0]["restarted_at"], "envs": saved}
@@ -125,13 +128,14 @@ def join_envs(states: list[dict[str, Any]]) -> dict[str, Any]:
 
 def part_of_envs(state: dict[str, Any], share: Share) -> dict[str, Any]:
     part = {name: state[name][share.rows] for name in _rows_of(state)}
+    part |= {name: state[name][share.envs] for name in _ENVS if name in state}
     saved = None if state["envs"] is None else state["envs"][share.envs]
     return part | {"restarted_at": state["restarted_at"], "envs": saved}
 
 
 def _rows_of(state: dict[str, Any]) -> list[str]:
     """Of the state of environments what has a row for each."""
-    return [name for name in state if name not in ("restarted_at", "envs")]
+    return [name for name in state if name not in ("restarted_at", "envs", *_ENVS)]
 
 
 def arrays(tree: Any) -> Any:

@@ -21,6 +21,7 @@ from rltrain.core.processes import cores, keep_freed_memory
 from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.spaces import Agent, describe_all
 from rltrain.envs.make import make_env
+from rltrain.envs.supervisor import OnError
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, VectorEnv
 from rltrain.intrinsic.curious import Curious
@@ -48,7 +49,13 @@ def build_evaluator(run: RunSettings) -> Evaluator:
         run.eval.deterministic,
         run.seed,
         run.eval.max_episode_steps,
+        on_error_of(run),
     )
+
+
+def on_error_of(run: RunSettings) -> OnError:
+    """What becomes of an environment that raises."""
+    return OnError(run.env.on_error, run.env.max_restarts)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ def build_envs(
     make, env = env_factory(run), run.env
     count = env.num_envs if count is None else count
     how: dict[str, Any] = {"batch": env.batched, "first": first, "clip_reward": env.clip_reward}
+    how["on_error"] = on_error_of(run)
     envs = vector_env(make, count, run.seed, "environments", **how)
     if performance is not None:
         choice = "batched" if envs.batched else "one by one"

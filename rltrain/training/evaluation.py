@@ -11,6 +11,7 @@ import numpy as np
 from rltrain.algos.base import Policy
 from rltrain.core import seeding
 from rltrain.core.types import Rows
+from rltrain.envs.supervisor import FAIL, OnError
 from rltrain.envs.team_vector import vector_env
 from rltrain.envs.vector import Env, Episode, VectorEnv, VectorStep
 
@@ -63,12 +64,14 @@ class Evaluator:
         deterministic: bool,
         seed: int,
         limit: int,
+        on_error: OnError = FAIL,
     ) -> None:
         self._make = make
         self._count = episodes
         self._explore = not deterministic
         self._seed = seed
         self._limit = limit
+        self._on_error = on_error
 
     def run(self, policy: Policy, purpose: str = "eval", watch: Watch | None = None) -> Evaluation:
         """Plays the episodes under `policy`, which is not changed; `watch` sees every step.
@@ -79,7 +82,7 @@ class Evaluator:
         outside = seeding.global_state()
         seeding.seed_everything(seeding.derive(self._seed, "evaluation", purpose))
         count = min(self._count, MAX_ENVS)
-        envs = vector_env(self._make, count, self._seed, "evaluation")
+        envs = vector_env(self._make, count, self._seed, "evaluation", on_error=self._on_error)
         try:
             return self._play(policy, envs, purpose, watch)
         finally:
@@ -125,7 +128,7 @@ class Evaluator:
                 if left[e]:
                     left[e] -= 1
                     done.append((e, own))
-            if finished:
+            if finished or step.valid is not None:
                 ended = np.zeros(envs.num_rows, np.bool_)
                 ended[[e.env for e in finished]] = True
                 if step.valid is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rltrain.algos.base import Algorithm
 from rltrain.core.state import Stateful
-from rltrain.core.types import Progress, Transition
+from rltrain.core.types import Progress, Transition, remember
 from rltrain.envs.saving import Verdict
 from rltrain.envs.supervisor import Remark
 from rltrain.envs.vector import Episode, VectorEnv
@@ -136,7 +136,8 @@ class InlineSampler(Stateful):
             action, self.policy_state, extras = policy.act(obs, self.policy_state, True, self.rng)
             acted = time.perf_counter()
             step = envs.step(action)
-            memory.add(
+            remember(
+                memory,
                 Transition(
                     obs,
                     action,
@@ -146,7 +147,7 @@ class InlineSampler(Stateful):
                     step.successor,
                     extras,
                     step.valid,
-                )
+                ),
             )
             self.seconds["act"] += acted - clock
             self.seconds["env"] += time.perf_counter() - acted

@@ -68,6 +68,9 @@ class _ShareMemory:
         self.share = share
         self.position = 0
 
+    def end_episodes(self, which: NDArray[np.bool_]) -> None:
+        """The parent's memory is told by the rows that it reads."""
+
     def add(self, step: Transition) -> None:
         self.arena.write(self.position, self.share.rows, step)
         self.position += 1

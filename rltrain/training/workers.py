@@ -25,7 +25,7 @@ from rltrain.algos.base import Algorithm
 from rltrain.core import processes
 from rltrain.core.errors import RltrainError, TrainingError
 from rltrain.core.state import Stateful
-from rltrain.core.types import Progress
+from rltrain.core.types import Progress, remember
 from rltrain.envs.saving import Verdict
 from rltrain.envs.vector import Episode
 from rltrain.settings.run import RunSettings
@@ -74,7 +74,9 @@ class ProcessSampler(Stateful):
         self.finished: list[tuple[int, float, int]] = []
         self.seconds = {"env": 0.0, "act": 0.0}
         self._remarks = Remarks()
-        self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces))
+        self._teams = bool(spaces.agents)
+        may_fail = run.env.on_error == "restart"
+        self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces, may_fail))
         self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
         self._shares = shares(spaces.num_envs, workers, max(1, len(spaces.agents)))
         self._pipes: list[Connection] = []
@@ -118,7 +120,9 @@ class ProcessSampler(Stateful):
         end = max(reached)
         for t in range(begin, end):
             step = self._arena.read(t)
-            self.algorithm.memory.add(step)
+            if not self._teams and step.valid is not None and step.valid.all():
+                step = step._replace(valid=None)  # as inline has it
+            remember(self.algorithm.memory, step)
             for b in np.flatnonzero(step.terminated | step.truncated).tolist():
                 episode = self._unordered[b].pop(0)
                 self.finished.append((b, episode.ret, episode.length))

@@ -70,6 +70,8 @@ def values(**changes: Any) -> dict[str, Any]:
             "batched": True,
             "frame_stack": 1,
             "clip_reward": False,
+            "on_error": "fail",
+            "max_restarts": 10,
             "frame_skip": 1,
             "sticky_actions": None,
             "grey": False,

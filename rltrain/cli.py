@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from rltrain import __version__
 from rltrain.core.errors import FAILED, OK, RltrainError, UserError, did_you_mean
 from rltrain.core.modules import reach_working_directory
+from rltrain.core.paths import check_lengths
 from rltrain.core.startup import startup
 from rltrain.training.signals import watch_startup
 
@@ -171,6 +172,7 @@ def _target(
     key = first.partition("=")[0]
     if "=" in first and (not key or key in options or key.startswith("env.")):
         raise UserError(f"Which run? rltrain {command} latest{more}, or a folder: outputs/RUN")
+    check_lengths(first, first)
     return first, arguments[1:]
 
 
@@ -222,6 +224,7 @@ def _targets(arguments: list[str], options: tuple[str, ...]) -> tuple[list[str],
     targets: list[str] = []
     found: dict[str, str] = {}
     for argument in arguments:
+        check_lengths(argument, argument)
         name, equals, value = argument.partition("=")
         if name in options and equals:
             found[name] = value
@@ -251,6 +254,7 @@ def _pairs(
         key, _, text = argument.lstrip("+").partition("=")
         literal = key in ("resume", "output_dir", "checkpoint", "out", "column", "dataset")
         if literal:  # paths and names stand as they are
+            check_lengths(text, argument)
             pairs[key] = os.path.expanduser(text)
         else:
             key, pairs[key] = overrides.read_pair(argument)

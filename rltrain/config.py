@@ -35,6 +35,7 @@ from rltrain.sweeps import (
     name_sweep,
     score_of,
     strip_sign,
+    typed_words,
 )
 
 Values = dict[str, Any]
@@ -79,6 +80,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
         return score_of(folder, hydra_values.sweeper) if run is job else None
 
     words = overrides.prepare(arguments)
+    shown = launcher.ParallelLauncher.shown = overrides.shows_jobs(arguments)
     check_forms(_with_preset(arguments), _own_folders(arguments))
     _register(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
@@ -101,7 +103,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
     if wrong:
         raise explain(wrong[0]) from wrong[0]
     if not composed:
-        return Composed(None, SweepFolder.path)
+        return Composed(None, None if shown else SweepFolder.path)
     values, hydra_values = composed[0]
     count = next((a for a in arguments if a.startswith("hydra.launcher.jobs=")), None)
     if count is not None:
@@ -188,7 +190,7 @@ def _chosen(values: Values, hydra_values: Any) -> Values:
     own_yaml = own_files(chosen, sources)
     if own_yaml:
         values = check_own(values, own_yaml)
-    typed = [strip_sign(o).partition("=")[0] for o in hydra_values.overrides.task]
+    typed = [strip_sign(o).partition("=")[0] for o in typed_words(hydra_values)]
     for group in ("augment", "exploration", "intrinsic", "network", "optimizer"):
         if group in typed:
             known = defaults(group, hydra_values.runtime.choices[group])
@@ -216,7 +218,7 @@ def _preset(hydra_values: Any) -> str | None:
     sources = [Path(s.path) for s in hydra_values.runtime.config_sources if s.schema == "file"]
     if any((folder / "tuned" / f"{name}.yaml").is_file() for folder in sources):
         return str(name)
-    if any(o.startswith("tuned=") for o in hydra_values.overrides.task):
+    if any(o.startswith("tuned=") for o in typed_words(hydra_values)):
         raise UserError(advice.unknown_choice("tuned", name))
     return None
 

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rltrain.core import lean_torch
 from rltrain.core.errors import JobError, UserError
@@ -45,8 +45,11 @@ def register() -> None:
 class ParallelLauncher(BasicLauncher):
     """Composes all jobs, then runs `jobs` of them at a time.
 
-    One at a time is Hydra's own launcher: in this process, with a display for each job.
+    One at a time is Hydra's own launcher: in this process, with a display for each job. With
+    `shown` the jobs' configurations are printed instead.
     """
+
+    shown = False
 
     def __init__(self, jobs: int | str) -> None:
         super().__init__()
@@ -80,6 +83,8 @@ class ParallelLauncher(BasicLauncher):
             raise UserError("The sweep has no jobs: no choice matches its glob(…).")
         if len(job_overrides) > _MANY:
             logger.info("composing %d jobs", len(job_overrides))
+        if type(self).shown:
+            return [self._show(list(overrides)) for overrides in job_overrides]
         lean_torch.import_torch()
         from rltrain.training import jobs
 
@@ -100,6 +105,14 @@ class ParallelLauncher(BasicLauncher):
             self._return(job.folder, list(overrides))
             for job, overrides in zip(planned, job_overrides, strict=True)
         ]
+
+    def _show(self, overrides: list[str]) -> JobReturn:
+        """Prints a job's configuration, as a document of a YAML file."""
+        config: Any = self._loader.take(self.config, overrides)
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        print(f"---  # {' '.join(overrides)}\n{OmegaConf.to_yaml(config)}", end="")
+        return JobReturn(overrides, _return_value=None, status=JobStatus.COMPLETED)
 
     def _return(self, folder: Path, overrides: list[str]) -> JobReturn:
         """What the sweeper is told of a job that has ended."""

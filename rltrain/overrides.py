@@ -19,12 +19,14 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 from hydra.errors import HydraException
 
 from rltrain.core.errors import UserError, did_you_mean, nearest
+from rltrain.core.paths import check_lengths
 from rltrain.settings import advice, registry
 from rltrain.settings.defaults import choices
 from rltrain.settings.run import RunSettings
 from rltrain.settings.schema import show, type_name
 
 SWEEP = {"-m", "--multirun"}
+_SHOW = {"-c", "--cfg"}
 MAX_JOBS = 10_000
 # Flags of Hydra's: the words that may follow and belong to them; None where any may.
 _SHOWN = ("job", "hydra", "all")
@@ -52,6 +54,8 @@ def prepare(words: list[str]) -> list[str]:
     """
     flags, overrides = split(words)
     sweep = bool(SWEEP & set(flags))
+    if sweep:
+        flags = _without_shown(flags)
     for word in overrides:
         check_form(word)
     read = [readable(word, sweep) for word in overrides]
@@ -89,6 +93,26 @@ def split(words: list[str], strict: bool = True) -> tuple[list[str], list[str]]:
                 raise UserError(f"{name} {value}".rstrip() + f": expected {wanted}.")
             flags.append(value)
     return flags, rest
+
+
+def shows_jobs(words: list[str]) -> bool:
+    """Whether the words show the configurations of a sweep's jobs: `-m --cfg job`."""
+    flags = split(words)[0]
+    return bool(SWEEP & set(flags) and _SHOW & set(flags))
+
+
+def _without_shown(flags: list[str]) -> list[str]:
+    """Return the flags of a sweep without `--cfg job`, which Hydra takes for one run alone.
+
+    Raises:
+        UserError: something else is to be shown.
+    """
+    at = next((i for i, flag in enumerate(flags) if flag in _SHOW), None)
+    if at is None:
+        return flags
+    if flags[at + 1] != "job":
+        raise UserError(f"{flags[at]} {flags[at + 1]} is for one run; of a sweep: --cfg job")
+    return flags[:at] + flags[at + 2 :]
 
 
 def parts(word: str) -> tuple[str, str, str, str]:
@@ -131,6 +155,8 @@ def readable(word: str, sweep: bool) -> str:
     text = key in _text_keys()
     if text and not value:
         raise UserError(f"{key}= needs a value{'' if _text_keys()[key] else ', or null for none'}.")
+    if text or key in _GROUPS:
+        check_lengths(value, f"{key}={value}")
     if text and value.startswith("~"):
         value = _at_home(value)
     override = _parse(f"{key}={value}")

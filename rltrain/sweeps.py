@@ -44,7 +44,7 @@ class SweepFolder(Callback):
         cls = type(self)
         cls.path = Path(config.hydra.sweep.dir)
         cls.within = next((p for p in cls.path.absolute().parents if p.exists()), None)
-        words = [*_open_params(config.hydra.sweeper), *config.hydra.overrides.task]
+        words = [*_open_params(config.hydra.sweeper), *typed_words(config.hydra)]
         os.environ[_SWEPT] = ",".join(_swept_keys(words))
         _check_direction(config.hydra.sweeper)
 
@@ -52,6 +52,13 @@ class SweepFolder(Callback):
 def strip_sign(override: str) -> str:
     """Return the override without the `+` or `++` that it begins with."""
     return override.lstrip("+")
+
+
+def typed_words(hydra_values: Any) -> list[str]:
+    """Return the overrides of a run or a job, in which interpolations stay as they are."""
+    words = OmegaConf.to_container(hydra_values.overrides.task, resolve=False)
+    assert isinstance(words, list)
+    return [str(word) for word in words]
 
 
 def name_sweep(arguments: list[str]) -> None:
@@ -140,7 +147,7 @@ def _check_direction(sweeper: Any) -> None:
 
 def _job_name() -> str:
     """What tells a job from the others of its sweep: its values of the keys that vary."""
-    words = sorted(strip_sign(o) for o in HydraConfig.get().overrides.task)
+    words = sorted(strip_sign(o) for o in typed_words(HydraConfig.get()))
     swept = os.environ.get(_SWEPT, "").split(",")
     return slug([w for w in words if w.partition("=")[0] in swept] or words)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
+
+from rltrain.core.errors import UserError
+
+_LONGEST = 255  # bytes of a file's name, on the file systems of Linux
 
 
 def config_dir() -> Path:
@@ -28,3 +34,13 @@ def shown(path: Path) -> str:
     """Return a path as a message shows it: from the working directory, where it lies in it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def check_lengths(text: str, shown: str) -> None:
+    """Check that each name in a path, or in several with commas between, can be a file's.
+
+    Raises:
+        UserError: one is too long; the message begins with `shown`, shortened.
+    """
+    if any(len(os.fsencode(name)) > _LONGEST for name in re.split("[/,]", text)):
+        raise UserError(f"{shown[:60]}…: a name of more than {_LONGEST} bytes.")

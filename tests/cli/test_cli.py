@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rltrain import cli
 from rltrain.training.run import read_result
@@ -267,6 +268,20 @@ def test_the_composed_configuration_can_be_seen(run: Run) -> None:
     code, out, _ = run("algo=ppo", "env=CartPole-v1", "--cfg", "job")
     assert code == 0
     assert "gae_lambda: 0.8" in out
+
+
+def test_the_configurations_of_a_sweep_can_be_seen(run: Run, in_tmp: Path) -> None:
+    code, out, _ = run("-m", "env=CartPole-v1", "seed=0,1", "tuned=none", "--cfg", "job")
+    assert code == 0
+    documents = list(yaml.safe_load_all(out))
+    assert [d["seed"] for d in documents] == [0, 1]
+    assert "---  # env=CartPole-v1 seed=1 tuned=none\n" in out
+    assert not list(in_tmp.iterdir())
+
+
+def test_an_interpolation_of_hydra_s_stays_one(run: Run) -> None:
+    code, _, err = run("env=CartPole-v1", "env.kwargs.x=${hydra:job.num}")
+    assert (code, "has no such argument" in err) == (2, True), err
 
 
 @pytest.mark.parametrize(

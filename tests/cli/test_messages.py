@@ -124,6 +124,7 @@ VALUES = [
     ("env.kwargs.file=a,b", "As one value: 'env.kwargs.file=\"a,b\"'"),
     ("-m run_name=lr=1,lr=2", "As one text: 'run_name=\"lr=1,lr=2\"'"),
     ("'run_name=${foo}'", "run_name: Interpolation key 'foo' not found"),
+    (f"run_name={'x' * 300}", "…: a name of more than 255 bytes."),
     ("'run_name=${foo'", "run_name=${foo: ${ begins an interpolation, which no } ends."),
 ]
 
@@ -146,6 +147,10 @@ FORMS = [
     ("eval latest --episodes 100", "Write: rltrain eval latest episodes=100"),
     ("eval episodes=3", "Which run? rltrain eval latest, or a folder: outputs/RUN"),
     ("resume latest device=cpu", "Write: rltrain resume=latest device=cpu"),
+    (f"env={'x' * 300}", "…: a name of more than 255 bytes."),
+    (f"eval outputs/{'x' * 300}", "…: a name of more than 255 bytes."),
+    (f"resume=outputs/{'é' * 150}", "…: a name of more than 255 bytes."),
+    ("-m env=CartPole-v1 seed=0,1 --cfg hydra", "of a sweep: --cfg job"),
     ("list algo", "Unknown list 'algo'. Did you mean algos?"),
     ("describe CartPole-v1", "Its network: rltrain describe algo=ppo env=CartPole-v1"),
     ("-sc install=tcsh", "or zsh, or fish."),

@@ -89,9 +89,8 @@ def wanted(env: Any) -> Any:
     return int(bits @ 2 ** np.arange(len(bits)))
 
 
-def play(env_id: str, count: int, seed: int) -> list[Episode]:
+def play(env: Any, count: int, seed: int) -> list[Episode]:
     """Episodes of random actions."""
-    env = gym.make(env_id)
     env.action_space.seed(seed)
     episodes: list[Episode] = []
     for i in range(count):
@@ -115,5 +114,6 @@ def random_play(env_id: str) -> str:
     dataset_id = f"random/{env_id.lower()}"
     path = os.path.join(os.environ["MINARI_DATASETS_PATH"], dataset_id)
     if not os.path.exists(path):
-        write(dataset_id, gym.make(env_id), play(env_id, 8, seed=0))
+        env = gym.make(env_id)
+        write(dataset_id, env, play(env, 8, seed=0))
     return dataset_id

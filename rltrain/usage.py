@@ -85,7 +85,7 @@ Draw learning curves of runs and sweeps.
   rltrain plot outputs/RUN outputs/sweeps/SWEEP out=curves.png
 
   out=curves.png           file to write; its ending chooses the format
-  column=NAME              column of progress.csv (rollout/ep_rew_mean)
+  column=NAME              column of progress.csv or evaluations.csv (rollout/ep_rew_mean)
 
 {_RUN}""",
     "table": f"""\

@@ -85,6 +85,8 @@ def test_only_six_files_know_hydra(path: Path) -> None:
         ["eval", "no_such_run"],
         ["record", "no_such_run", "dataset=cartpole/expert-v0"],
         ["resume=no_such_run"],
+        ["plot", "no_such_run"],
+        ["table", "no_such_run"],
     ],
     ids=" ".join,
 )

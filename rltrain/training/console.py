@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console as Terminal
 from rich.console import Group
@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rltrain.core.types import Progress
-from rltrain.training.evaluation import Evaluation
-from rltrain.training.log import Clock
+if TYPE_CHECKING:  # tables of finished runs are printed without torch
+    from rltrain.core.types import Progress
+    from rltrain.training.evaluation import Evaluation
+    from rltrain.training.log import Clock
 
 LINE_SECONDS = 5.0
 FRAME_SECONDS = 0.25

@@ -61,6 +61,7 @@ class Supervisor:
         self.on_error = on_error
         self.restarts = np.zeros(len(envs), np.int64)
         self.remarks: list[Remark] = []  # what there is to be said, until somebody takes it
+        self.note_call: Callable[[int], None] | None = None  # with a number, and −1 after it
         self._seed, self._stream = seed
 
     def seed_of(self, i: int, at: int) -> int:
@@ -77,13 +78,25 @@ class Supervisor:
         try:
             if seed is not None:
                 seed_spaces(env, seed)
+            self.enter(i)
             answer = env.reset() if seed is None else env.reset(seed=seed)
+            self.leave()
         except Exception as error:
             return self.renew(i, explain(env, "reset", error), error)
         try:
             return first_observation(answer), answer[1]
         except AnswerError as error:
             raise self.error(i, str(error)) from None
+
+    def enter(self, i: int) -> None:
+        """Note that environment `i` is called, where somebody watches how long that takes."""
+        if self.note_call is not None:
+            self.note_call(self.first + i)
+
+    def leave(self) -> None:
+        """Note that the environments returned."""
+        if self.note_call is not None:
+            self.note_call(-1)
 
     def renew(self, i: int, what: str, error: Exception, step: int = 0) -> tuple[Any, Any]:
         """Rebuild environment `i`, which raised `error`, and return what its `reset` returns.
@@ -93,6 +106,7 @@ class Supervisor:
         Raises:
             EnvError: rebuilding is off, was done too often, or cannot mend this error.
         """
+        self.leave()
         ours = isinstance(error, RltrainError | AnswerError | MismatchError)
         if self.on_error.how == "fail" or ours:
             raise self.error(i, what, error, step) from error
@@ -108,7 +122,9 @@ class Supervisor:
                 _close(self.envs[i])
                 self.envs[i] = self.make()
                 seed_spaces(self.envs[i], self.seed_after(i))
+                self.enter(i)
                 answer = self.envs[i].reset(seed=self.seed_after(i))
+                self.leave()
                 return first_observation(answer), answer[1]
             except RltrainError:
                 raise

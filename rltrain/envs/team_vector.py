@@ -101,6 +101,7 @@ class TeamVectorEnv(VectorEnv):
         over, renewed = [], {}
         for e, env in enumerate(self.envs):
             rows = self.rows_of(e)
+            self.supervisor.enter(e)
             try:
                 obs[rows], _, ended, cut, info = env.step(self._commands_of(actions[rows]))
             except Exception as error:
@@ -116,6 +117,7 @@ class TeamVectorEnv(VectorEnv):
                 truncated[rows] |= info["alive"]
             if ended or cut:
                 over.append(e)
+        self.supervisor.leave()
         self._check_finite(obs, "after step {} of its episode")
         self._check_reward(reward)
         if self._bounds.due(bool(over)):

@@ -223,7 +223,10 @@ class VectorEnv:
         terminated = np.zeros(self.num_envs, np.bool_)
         truncated = np.zeros(self.num_envs, np.bool_)
         shape, dtype = self._plain
+        watched = self.supervisor.note_call is not None
         for i, (env, command) in enumerate(zip(self.envs, self._commands(actions), strict=True)):
+            if watched:
+                self.supervisor.enter(i)
             try:
                 answer = env.step(command)
             except Exception as error:
@@ -245,6 +248,8 @@ class VectorEnv:
                 terminated[i] = True
             if cut:
                 truncated[i] = True
+        if watched:
+            self.supervisor.leave()
         return obs, reward, terminated, truncated
 
     def _converted(self, i: int, answer: Any) -> tuple[float, bool, bool]:

@@ -27,6 +27,11 @@ class EnvSettings:
         " its episode."
     )
     max_restarts: int = key("Rebuilds of each environment in a run, at most.", min=0)
+    step_timeout: float | None = key(
+        "Seconds after which a worker process is killed whose environment does not return; null:"
+        " off.",
+        above=0,
+    )
     frame_skip: int = key("ALE: frames that an action is held for.", min=1)
     sticky_actions: float | None = key(
         "ALE: chance that a frame repeats the last action; null: the game's own.", min=0, max=1

@@ -6,6 +6,7 @@ Legend: T steps of a horizon, B environments, W workers.
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,19 @@ class Arena:
         context = processes.context()
         self._raw = [context.RawArray("b", horizon * rows.nbytes) for rows in columns.values()]
         self.limit: Any = context.RawValue("q", NEVER)  # workers stop before this step
+        # Of each worker the time at which its environment was called, 0 outside, and which it is.
+        self.calls: Any = context.RawArray("d", 2 * len(example.reward))
         self._attach()
+
+    def note_call(self, worker: int, env: int) -> None:
+        """Note that a worker calls environment `env`, or with a negative one that it returned."""
+        self.calls[2 * worker + 1] = env
+        self.calls[2 * worker] = time.monotonic() if env >= 0 else 0.0
+
+    def call_of(self, worker: int) -> tuple[float, int]:
+        """Return for how many seconds a worker has been in a call of an environment, and which."""
+        since = self.calls[2 * worker]
+        return time.monotonic() - since if since else 0.0, int(self.calls[2 * worker + 1])
 
     def _attach(self) -> None:
         self._columns = {

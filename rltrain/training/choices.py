@@ -137,7 +137,14 @@ def choose_sampler(run: RunSettings, performance: Performance) -> int:
     workers = min(count, most) if run.num_workers == "auto" else run.num_workers
     if workers > count:
         raise UserError(f"num_workers={workers}: env.num_envs={count} leaves some without work.")
-    if run.sampler != "auto":
+    if run.env.step_timeout is not None and run.sampler == "inline":
+        raise UserError(
+            f"env.step_timeout={run.env.step_timeout:g}: an environment that hangs in this process"
+            " cannot be stopped. Set sampler=processes, or env.step_timeout=null."
+        )
+    if run.env.step_timeout is not None:
+        pays, why = True, "env.step_timeout needs them"
+    elif run.sampler != "auto":
         pays, why = run.sampler == "processes", "asked for"
     elif count == 1 or most == 1:
         pays, why = False, f"auto: one {'environment' if count == 1 else 'core'}"

@@ -5,6 +5,7 @@ Legend: T steps of a horizon, B environments, W workers.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import pickle
@@ -145,6 +146,8 @@ class _Worker:
         self.memory = _ShareMemory(arena, share)
         actor: Any = _Actor(_SharePolicy(self.policy, share, envs.observation_space), self.memory)
         rng = seeding.generator(run.seed, "acting")
+        if run.env.step_timeout is not None:
+            envs.supervisor.note_call = functools.partial(arena.note_call, number)
         self.sampler = InlineSampler(envs, actor, rng, verdict)
         self.remarks: list[Remark] = []
         self.sampler.tell = self.remarks.append

@@ -23,7 +23,7 @@ import numpy as np
 
 from rltrain.algos.base import Algorithm
 from rltrain.core import processes
-from rltrain.core.errors import RltrainError, TrainingError
+from rltrain.core.errors import EnvError, RltrainError, TrainingError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, remember
 from rltrain.envs.saving import Verdict
@@ -75,6 +75,7 @@ class ProcessSampler(Stateful):
         self.seconds = {"env": 0.0, "act": 0.0}
         self._remarks = Remarks()
         self._teams = bool(spaces.agents)
+        self._env = run.env
         may_fail = run.env.on_error == "restart"
         self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces, may_fail))
         self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
@@ -168,10 +169,29 @@ class ProcessSampler(Stateful):
         while waiting:
             if self._arena.limit.value == NEVER and stop():
                 self._arena.limit.value = 0
+            self._check_hanging([*waiting.values()])
             for pipe in wait([*waiting], POLL):
                 number = waiting.pop(pipe)  # type: ignore[call-overload] # they are pipes
                 answers[number] = self._receive(number, pipe)
         return [answers[i] for i in sorted(answers)]
+
+    def _check_hanging(self, waiting: list[int]) -> None:
+        """Kill workers whose environment has not returned in time.
+
+        Raises:
+            EnvError: there is one.
+        """
+        limit = self._env.step_timeout
+        for number in waiting if limit is not None else ():
+            seconds, env = self._arena.call_of(number)
+            if limit is not None and seconds > limit:
+                self._processes[number].kill()
+                self._processes[number].join()
+                raise EnvError(
+                    f"{self._env.id}: environment {env} did not return from step or reset within"
+                    f" {limit:g} s (env.step_timeout); its worker process"
+                    f" {number} was killed."
+                )
 
     def _receive(self, number: int, pipe: Any) -> Any:
         try:

@@ -72,6 +72,7 @@ def values(**changes: Any) -> dict[str, Any]:
             "clip_reward": False,
             "on_error": "fail",
             "max_restarts": 10,
+            "step_timeout": None,
             "frame_skip": 1,
             "sticky_actions": None,
             "grey": False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +353,58 @@ def test_stacks_of_observations_and_rebuilds_do_not_go_together(compose: Any) ->
         UserError, match=re.escape("env.on_error=restart does not fit env.frame_st")
     ):
         build_run(compose(*command("ppo", "env.frame_stack=2")))
+
+
+class Hanging(Flaky):
+    """In a worker process never returns from its fifth step, or from its second reset.
+
+    In the process of the run it does, since nobody could stop it there.
+    """
+
+    def __init__(self, where: str = "step") -> None:
+        super().__init__(steps=())
+        self.where, self.begun = where, 0
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.begun += 1
+        if self.where == "reset" and self.begun == 2:
+            self.hang()
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        if self.where == "step" and self.t == 4:
+            self.hang()
+        return super().step(action)
+
+    def hang(self) -> None:
+        if multiprocessing.parent_process() is not None:
+            threading.Event().wait()
+
+
+gym.register("Hanging-v0", entry_point=f"{__name__}:Hanging")
+
+
+@pytest.mark.parametrize("where", ["step", "reset"])
+def test_a_worker_whose_environment_hangs_is_killed_and_named(
+    where: str, compose: Any, in_tmp: Path
+) -> None:
+    own = [o for o in small("ppo") if not o.startswith(("env=", "sampler="))]
+    values = compose(
+        *own,
+        f"env={__name__}:Hanging-v0",
+        f"env.kwargs.where={where}",
+        "env.num_envs=2",
+        "num_workers=2",
+        "env.step_timeout=1",
+        "eval.every=0",
+        "run_name=a",
+    )
+    said = r"Hanging-v0: environment [01] did not return from step or reset within 1 s"
+    with pytest.raises(EnvError, match=said):
+        session.start(values)
+    assert not multiprocessing.active_children()
+
+
+def test_an_environment_of_this_process_cannot_be_timed(compose: Any, in_tmp: Path) -> None:
+    with pytest.raises(UserError, match=r"env.step_timeout=1: .* Set sampler=processes"):
+        session.start(compose(*small("ppo", "env.step_timeout=1", "sampler=inline")))

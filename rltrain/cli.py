@@ -281,12 +281,20 @@ def _summarize(outcome: Any) -> int:
 
 
 def _log_to_terminal() -> None:
-    handler = logging.StreamHandler()
+    handler = _ToTerminal()
     handler.setFormatter(_Plain())
     logger = logging.getLogger("rltrain")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class _ToTerminal(logging.StreamHandler[Any]):
+    """Writes to what `sys.stderr` is at the time: a live display puts itself in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _Plain(logging.Formatter):

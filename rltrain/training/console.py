@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console as Terminal
 from rich.console import Group
 from rich.live import Live
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # tables of finished runs are printed without torch
 
 LINE_SECONDS = 5.0
 FRAME_SECONDS = 0.25
+_HEAD = 75  # columns of a bar, steps and time left, the widest that they become
 
 
 def make_console(mode: Literal["auto", "live", "plain", "off"], title: str) -> SilentConsole:
@@ -113,24 +115,33 @@ class LiveConsole(SilentConsole):
         self._live.stop()
 
     def _frame(self, progress: Progress, clock: Clock, now: float) -> Group:
+        title, width = Text(self._title, style="bold", overflow="fold"), self._live.console.width
+        beside = width >= cell_len(self._title) + _HEAD
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            f"[bold]{self._title}[/bold]",
+            *([title] if beside else []),
             ProgressBar(total=progress.total, completed=progress.steps, width=30),
             f"{progress.steps:,} / {progress.total:,} steps",
             self._left(progress, now),
         )
-        body = Table.grid(padding=(0, 3))
         training = clock.total - clock.seconds["eval"]
         shown: dict[str, Any] = {"steps/s": f"{progress.steps / max(training, 1e-9):,.0f}"}
         if "rollout/ep_rew_mean" in self._row:
             shown["return"] = f"{self._row['rollout/ep_rew_mean']:.1f}"
             shown["length"] = f"{self._row['rollout/ep_len_mean']:.1f}"
         shown |= {k.removeprefix("train/"): f"{self._row[k]:.3g}" for k in losses(self._row)}
+        longest = max(len(f"{name} {value}") for name, value in shown.items())
+        columns = max(1, min(4, (width + 3) // (longest + 3)))  # so that no name is cut
         cells = [f"[dim]{name}[/dim] {value}" for name, value in shown.items()]
-        for i in range(0, len(cells), 4):
-            body.add_row(*cells[i : i + 4])
-        lines: list[Any] = [head, body, f"[dim]time in[/dim] {shares(clock)}"]
+        body = Table.grid(padding=(0, 3))
+        for i in range(0, len(cells), columns):
+            body.add_row(*cells[i : i + columns])
+        lines: list[Any] = [
+            *([] if beside else [title]),
+            head,
+            body,
+            f"[dim]time in[/dim] {shares(clock)}",
+        ]
         if self._evaluation:
             lines.append(self._evaluation)
         return Group(*lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import shlex
 import signal
@@ -136,3 +138,17 @@ def test_help_of_one_command(run: Run, command: str) -> None:
     assert f"rltrain {command}" in out
     assert "sweep: every combination" not in out
     assert run("help", command)[1] == out
+
+
+def test_messages_follow_the_display_that_stands_in_for_stderr(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = logging.getLogger("rltrain").handlers[:]
+    try:
+        cli._log_to_terminal()
+        display = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", display)
+        logging.getLogger("rltrain").warning("low on memory")
+        assert display.getvalue() == "warning: low on memory\n"
+    finally:
+        logging.getLogger("rltrain").handlers[:] = before

@@ -243,3 +243,22 @@ def test_the_live_display_of_a_run_that_ends_early_is_drawn_to_its_end(
     live.close()
     assert "222 / 10,000 steps" in seen(screen)
     assert "done" in seen(screen)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+@pytest.mark.parametrize("title", ["ppo on CartPole-v1, seed 7", f"ppo on {'x' * 50}-v0, seed 7"])
+def test_no_name_is_cut(
+    now: list[float], monkeypatch: pytest.MonkeyPatch, width: int, title: str
+) -> None:
+    screen = io.StringIO()
+    terminal = Terminal(file=screen, force_terminal=True, width=width, height=30)
+    monkeypatch.setattr(console, "Terminal", lambda: terminal)
+    live = make_console("live", title)
+    live.row(at(1000), ROW | {"train/policy_gradient_loss": -0.000512, "train/entropy_loss": 0.1})
+    live.tick(at(1000, 10_000_000), clock(env=6.0))
+    live.close()
+    drawn = seen(screen)
+    assert "…" not in drawn
+    names = ["policy_gradient_loss -0.000512", "entropy_loss 0.1", "approx_kl 0.0125"]
+    for name in (*names, *([title] if len(title) <= width else []), "1,000 / 10,000,000 steps"):
+        assert name in drawn

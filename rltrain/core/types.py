@@ -67,8 +67,8 @@ def remember(memory: Any, step: Transition) -> None:
 class Progress(Stateful):
     """How far a run is, in environment steps.
 
-    Schedules follow `fraction`, which is of the total that the run was started with:
-    a run that is resumed for longer keeps their end values.
+    Schedules follow `fraction`, which is of `schedule_total`: the total that the run was
+    started with, or to which its schedules were extended when it was resumed for longer.
     """
 
     _state = ("steps", "updates", "seen", "schedule_total")
@@ -85,7 +85,7 @@ class Progress(Stateful):
         return self.fraction_at(self.steps)
 
     def fraction_at(self, steps: int) -> float:
-        """How far `steps` is on the way to the original total, within 0 and 1."""
+        """How far `steps` is on the way to the end of schedules, within 0 and 1."""
         return min(max(steps / self.schedule_total, 0.0), 1.0)
 
     def crossed(self, every: int) -> bool:

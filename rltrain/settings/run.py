@@ -87,6 +87,10 @@ class RunSettings:
     checkpoint: CheckpointSettings = key("Checkpoints.")
     logger: LoggerSettings = key("Logs.")
     total_timesteps: int = key("Environment steps to train for, however many agents act.", min=1)
+    schedules: Literal["auto", "extend", "keep"] = key(
+        "Schedules of a run that is resumed for longer: extend stretches them to the new total,"
+        " keep leaves their end where it was; auto extends them where the run had ended."
+    )
     dataset: str | None = key("Minari dataset to learn from; null: none.")
     dataset_share: float = key(
         "Share of each minibatch that is from it, of methods with replay.", above=0, max=1

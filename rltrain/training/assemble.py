@@ -155,6 +155,7 @@ def _trainer(
         loaded.check_spaces(spaces)
         with loaded.putting_back(spaces):
             trainer.load_state_dict(loaded.content)
+            _set_schedules(trainer, loaded, settings)
         up_to = loaded.step
         run.note_resume(config, up_to)
         folder.supersede(up_to)
@@ -171,6 +172,26 @@ def _trainer(
     trainer.evaluations = CSVTable(run.folder / "evaluations.csv", up_to)
     trainer.console = make_console(settings.logger.console, _title(settings))
     return trainer
+
+
+def _set_schedules(trainer: Trainer, loaded: Checkpoint, settings: RunSettings) -> None:
+    """Extend or keep schedules where the run is resumed for another total than before."""
+    before, _ = upgraded(loaded.content["config"])
+    total, choice = settings.total_timesteps, settings.schedules
+    if (before["total_timesteps"], before["schedules"]) == (total, choice):
+        return  # what was decided then is part of the checkpoint
+    progress = trainer.progress
+    had_ended = loaded.step >= before["total_timesteps"]
+    end = progress.schedule_total
+    if choice == "extend" or (choice == "auto" and had_ended):
+        progress.schedule_total = total
+        logger.info("schedules: extended from step %d to %d (schedules=keep: not)", end, total)
+    elif end != total:
+        logger.info(
+            "schedules: they end at step %d, as before, and the run at %d (schedules=extend: both)",
+            end,
+            total,
+        )
 
 
 def _load(

@@ -14,6 +14,7 @@ Values = dict[str, Any]
 # What does not make it another run, by the first part of the key.
 RESUMABLE = (
     "total_timesteps",
+    "schedules",
     "device",
     "num_threads",
     "compile",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,10 +146,60 @@ def test_resumed_where_the_environment_cannot_be_saved(
     same(whole, other)
 
 
-def test_a_longer_run_keeps_the_schedules_of_the_original_total(compose: Any, in_tmp: Path) -> None:
+def parameters_of(file: checkpoint.Checkpoint) -> str:
+    return digest(file.content["policy"])
+
+
+@pytest.mark.parametrize("algo", ["ppo", "a2c", "reinforce", "pqn", "bc"])
+def test_a_run_that_had_ended_learns_on_when_it_is_resumed_for_longer(
+    compose: Any, in_tmp: Path, algo: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = session.start(compose(*small(algo), "run_name=a")).folder
+    ended = newest(folder)
+    shutil.copytree(folder, "kept")
+    session.resume(folder, None, {"total_timesteps": 2 * ended.step})
+    assert f"schedules: extended from step 192 to {2 * ended.step}" in caplog.text
+    later = newest(folder)
+    assert later.content["progress"]["schedule_total"] == 2 * ended.step
+    rates = [float(r["train/learning_rate"]) for r in read_csv(folder / "progress.csv")]
+    first = next(i for i, rate in enumerate(rates) if i and rate > rates[i - 1])
+    assert all(rate > 0 for rate in rates[first:])
+    session.resume(Path("kept"), None, {"total_timesteps": 2 * ended.step, "schedules": "keep"})
+    kept = [float(r["train/learning_rate"]) for r in read_csv(Path("kept") / "progress.csv")]
+    assert kept[-1] == 0
+    assert parameters_of(later) != parameters_of(ended)
+
+
+@pytest.mark.parametrize("choice", ["auto", "extend", "keep"])
+def test_what_became_of_schedules_is_part_of_the_run(
+    compose: Any, in_tmp: Path, choice: str
+) -> None:
+    folder = session.start(compose(*small("ppo"), "run_name=a")).folder
+    session.resume(folder, None, {"total_timesteps": 384, "schedules": choice})
+    end = {"auto": 384, "extend": 384, "keep": 192}[choice]
+    assert newest(folder).content["progress"]["schedule_total"] == end
+    shutil.copytree(folder, "other")
+    for step in (288, 192):  # a checkpoint that was resumed for longer, and the one before
+        session.resume(Path("other"), Path(f"other/checkpoints/step_{step:012d}.ckpt"), {})
+        same(folder, Path("other"))
+
+
+def test_schedules_of_a_run_that_had_not_ended_stay_as_they_are(
+    compose: Any, in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = session.start(compose(*small("ppo"), "run_name=a")).folder
+    half = sorted((folder / "checkpoints").glob("step_*"))[0]
+    session.resume(folder, half, {"total_timesteps": 384})
+    assert newest(folder).content["progress"]["schedule_total"] == 192
+    assert "schedules: they end at step 192, as before, and the run at 384" in caplog.text
+
+
+def test_a_longer_run_may_keep_the_schedules_of_the_original_total(
+    compose: Any, in_tmp: Path
+) -> None:
     overrides = small("dqn", "exploration.fraction=1.0")
     folder = session.start(compose(*overrides, "run_name=a")).folder
-    session.resume(folder, None, {"total_timesteps": 384})
+    session.resume(folder, None, {"total_timesteps": 384, "schedules": "keep"})
     state = newest(folder)
     assert state.step == 384
     assert state.content["progress"]["schedule_total"] == 192

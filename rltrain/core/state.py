@@ -54,6 +54,19 @@ def _gather(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer's moments the strides of their parameters, as its steps do.
+
+    Saved tensors are contiguous, and a convolution's weights may not be; fused steps read both
+    in the order of memory.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            alike = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if alike and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def _scatter(owner: Any, name: str, value: Any) -> None:
     current = getattr(owner, name)
     if isinstance(current, torch.nn.Module):
@@ -65,6 +78,8 @@ def _scatter(owner: Any, name: str, value: Any) -> None:
             current.load_state_dict(value)
         except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as error:
             raise StateError(f"{name}: {' '.join(str(error).split())}") from error
+        if isinstance(current, torch.optim.Optimizer):
+            _lay_out(current)
     elif isinstance(current, np.random.Generator):
         try:
             current.bit_generator.state = value

@@ -73,7 +73,7 @@ def read(value: Any) -> dict[str, Any] | None:
     if package == "ale_py" and hasattr(value, "cloneState"):
         return {"what": "ale", "value": bytes(value.cloneState(include_rng=True).__getstate__())}
     if package == "mujoco" and name == "MjData":
-        return {"what": "mujoco", "value": _mujoco_fields(value)}
+        return {"what": "mujoco", "value": _arrays_of(value) | {"time": value.time}}
     if module == "torch" and name == "Tensor" and _is_data(value):
         array = value.detach().cpu().numpy().copy()
         return {"what": "tensor", "value": array, "device": str(value.device)}
@@ -87,6 +87,19 @@ def read(value: Any) -> dict[str, Any] | None:
     if (package in _DRAW and not _has_attributes(cls)) or module.startswith(_MUJOCO_DRAWS):
         return {"what": "window", "value": None}
     return None
+
+
+def read_changed(value: Any) -> dict[str, Any] | None:
+    """Return the state of an object that most environments never change, as `read` does."""
+    if package_of(type(value)) != "mujoco" or type(value).__name__ != "MjModel":
+        return None
+    options = {
+        name: getattr(value.opt, name)
+        for name in dir(value.opt)
+        if not name.startswith("_") and isinstance(getattr(value.opt, name), int | float)
+    }
+    fields = {f"opt.{name}": field for name, field in (options | _arrays_of(value.opt)).items()}
+    return {"what": "mujoco", "value": _arrays_of(value) | fields}
 
 
 def write(state: dict[str, Any], current: Any) -> Any:
@@ -112,11 +125,13 @@ def write(state: dict[str, Any], current: Any) -> Any:
         emulator.__setstate__(value)
         current.restoreState(emulator)
     elif what == "mujoco":
-        for name, array in value.items():
-            if not isinstance(array, np.ndarray):
-                setattr(current, name, array)
-            elif getattr(current, name).shape == array.shape:  # else of this step's contacts only
-                getattr(current, name)[...] = array
+        for path, field in value.items():
+            outer, _, name = path.rpartition(".")
+            owner = getattr(current, outer) if outer else current
+            if not isinstance(field, np.ndarray):
+                setattr(owner, name, field)
+            elif getattr(owner, name).shape == field.shape:  # else of this step's contacts only
+                getattr(owner, name)[...] = field
     elif what == "torch_generator":
         current.set_state(sys.modules["torch"].from_numpy(value.copy()))
     elif list(current.get_size()) != state["size"]:
@@ -150,9 +165,9 @@ def _is_data(tensor: Any) -> bool:
     return plain and not tensor.requires_grad
 
 
-def _mujoco_fields(data: Any) -> dict[str, Any]:
-    """Return what a simulation carries from step to step: arrays of fixed size, and the time."""
-    fields: dict[str, Any] = {"time": data.time}
+def _arrays_of(data: Any) -> dict[str, Any]:
+    """Return what MuJoCo's object carries from step to step: its arrays of fixed size."""
+    fields: dict[str, Any] = {}
     for name in dir(data):
         if name.startswith(_PER_STEP):
             continue

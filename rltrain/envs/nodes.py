@@ -11,7 +11,8 @@ from rltrain.envs import foreign
 from rltrain.envs.constants import slots_of
 
 KIND = "__kind__"
-LARGE = 8192  # bytes of an array, items of a table: what is unchanged is not saved again
+# From so many bytes of an array and items of a table on, what is unchanged is not saved again.
+LARGE, LARGE_TABLE = 2**20, 2**13
 DATA = frozenset((dict, list, tuple, set))
 SCALARS = frozenset((bool, int, float, str, bytes))
 BASES: tuple[type, ...] = (dict, list, tuple, set, collections.deque)
@@ -54,7 +55,7 @@ def parts_of_data(value: Any) -> dict[int, tuple[int, Any]] | None:
             waiting.append(item)
         if type(owner) is dict and not all(_is_key(key) for key in owner):
             return None
-    return inside if size >= LARGE else None
+    return inside if size >= LARGE_TABLE else None
 
 
 def _is_key(key: Any) -> bool:

@@ -54,7 +54,8 @@ class Reader:
     """Reads what belongs to one environment, whose classes are of `packages`.
 
     `fresh` has the digests of constants, by path, as they were in a fresh environment;
-    objects in `shared` belong to several environments, and are constants. After `finish`,
+    objects in `shared` belong to several environments, and are constants. With `whole` large
+    data is read whole though it is as it was. After `finish`,
     `digests` has those of today, and `reasons` why what was read is not the whole state.
     """
 
@@ -63,6 +64,7 @@ class Reader:
         packages: Container[str],
         fresh: Mapping[str, str] | None = None,
         shared: Container[int] = (),
+        whole: bool = False,
     ) -> None:
         self.digests: dict[str, str] = {}
         self.reasons: list[str] = []
@@ -70,7 +72,8 @@ class Reader:
         self._seen: dict[int, tuple[str, dict[str, Any]]] = {}
         self._inside: dict[int, tuple[int, Any]] = {}  # owner and key of what data consists of
         self._kept: list[Any] = []  # ids are those of living objects alone
-        self._whole = False  # what a constant consists of is read whole, however large
+        self._finishing = False
+        self._whole = whole  # what a constant consists of is read whole, however large
         self._later: list[tuple[dict[str, Any], Any, str]] = []
 
     @property
@@ -94,7 +97,7 @@ class Reader:
         if (seen := self._seen.get(id(value))) is not None:
             first, node = seen
             node["path"] = first
-            if self._whole:
+            if self._finishing:
                 hold(node)
             return {KIND: "same", "value": first}
         if type(value) is tuple and SCALARS.issuperset(map(type, value)):
@@ -124,7 +127,7 @@ class Reader:
 
     def finish(self) -> None:
         """Digest the constants, which are left to the end: they may lead to what else is read."""
-        self._whole = True
+        self._whole = self._finishing = True
         while self._later:
             node, value, path = self._later.pop(0)
             try:
@@ -152,6 +155,17 @@ class Reader:
             return {KIND: "random_state", "value": copied(value.get_state(legacy=False))}
         if (state := foreign.read(value)) is not None:
             return {KIND: "foreign", **state}
+        if (state := foreign.read_changed(value)) is not None:
+            found = None if self._whole else self._unchanged(foreign.content(value) or b"", path)
+            name = name_of(type(value))
+            return (
+                {KIND: "constant", "class": name, "value": found}
+                if found
+                else {
+                    KIND: "foreign",
+                    **state,
+                }
+            )
         base = next((cls for cls in BASES if isinstance(value, cls)), None)
         if base is not None:
             return self._container(value, base, path)

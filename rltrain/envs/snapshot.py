@@ -9,12 +9,14 @@ Nothing is pickled.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from rltrain.envs.foreign import package_of
 from rltrain.envs.nodes import KIND, saves_itself
 from rltrain.envs.reading import Reader
 from rltrain.envs.writing import Writer
@@ -42,15 +44,21 @@ def read_fresh(envs: Sequence[Env]) -> tuple[list[Digests], set[int]]:
     return [reader.digests for reader in readers], shared
 
 
-def capture(env: Env, fresh: Digests | None = None, shared: Container[int] = ()) -> list[Any]:
+def capture(
+    env: Env,
+    fresh: Digests | None = None,
+    shared: Container[int] = (),
+    whole: bool = False,
+) -> list[Any]:
     """Return the state of every layer, outermost first.
 
-    `fresh` and `shared` are what `read_fresh` returned of it.
+    `fresh` and `shared` are what `read_fresh` returned of it. With `whole` it has large data
+    that has not changed, too.
 
     Raises:
         NotExactError: that is not all of its state.
     """
-    saved, reader = _read(env, fresh, shared)
+    saved, reader = _read(env, fresh, shared, whole)
     if fresh is not None and reader.reasons:
         raise NotExactError(reader.reasons[0])
     return saved
@@ -65,7 +73,7 @@ def restore(env: Env, saved: list[Any], fresh: Digests | None = None) -> None:
     layers, paths = _named_layers(env)
     own = [saves_itself(layer) for layer in layers]
     nodes = [None if o else node for o, node in zip(own, saved, strict=True)]
-    Writer(packages_of(env), fresh).write_layers(layers, nodes, paths)
+    Writer(_packages_in(env), fresh).write_layers(layers, nodes, paths)
     for layer, o, state in zip(layers, own, saved, strict=True):
         if o:
             layer.restore(copy.deepcopy(state))
@@ -88,6 +96,20 @@ def packages_of(env: Env) -> set[str]:
     return {c.__module__.partition(".")[0] for e in layers_of(env) for c in type(e).__mro__[:-1]}
 
 
+def _packages_in(env: Env) -> set[str]:
+    """Return the packages of an environment and of the objects that it consists of."""
+    found, waiting = packages_of(env), [(layer, 3) for layer in layers_of(env)]
+    seen = {id(layer) for layer, _ in waiting}
+    while waiting:
+        owner, depth = waiting.pop()
+        for value in vars(owner).values():
+            if depth and hasattr(value, "__dict__") and id(value) not in seen:
+                seen.add(id(value))
+                waiting.append((value, depth - 1))
+                found.add(package_of(type(value)))
+    return found - sys.stdlib_module_names
+
+
 def _named_layers(env: Env) -> tuple[list[Any], list[str]]:
     layers = list(layers_of(env))
     names = [type(layer).__name__ for layer in layers]
@@ -95,9 +117,12 @@ def _named_layers(env: Env) -> tuple[list[Any], list[str]]:
 
 
 def _read(
-    env: Env, fresh: Digests | None = None, shared: Container[int] = ()
+    env: Env,
+    fresh: Digests | None = None,
+    shared: Container[int] = (),
+    whole: bool = False,
 ) -> tuple[list[Any], Reader]:
-    reader = Reader(packages_of(env), fresh, shared)
+    reader = Reader(packages_of(env), fresh, shared, whole)
     layers, paths = _named_layers(env)
     nodes = reader.read_layers(layers, paths)
     reader.finish()

@@ -138,7 +138,9 @@ def _reason(player: _Player, others: Sequence[Env]) -> str | None:
         if not player.first and not player.time_for(before + 2 * after):
             break
         try:
-            reason = _reason_at(player, before, after, fresh[0], shared)
+            reason = _reason_at(player, before, after, fresh[0], shared, whole=False)
+            if reason is not None:  # or large data changed after it was left out
+                reason = _reason_at(player, before, after, fresh[0], shared, whole=True)
         except _OutOfTimeError:
             break
         if reason is not None:
@@ -148,19 +150,19 @@ def _reason(player: _Player, others: Sequence[Env]) -> str | None:
 
 
 def _reason_at(
-    player: _Player, before: int, after: int, fresh: Digests, shared: set[int]
+    player: _Player, before: int, after: int, fresh: Digests, shared: set[int], whole: bool
 ) -> str | None:
     """Return what differs `after` steps from a state that was reached in `before` steps."""
     env, reset = player.env, not player.first
     player.into_an_episode(before)
     middle = seeding.global_state()
-    saved = snapshot.capture(env, fresh, shared)
+    saved = snapshot.capture(env, fresh, shared, whole)
     actions = [player.space.sample() for _ in range(after)]
     expected = player.play(actions, reset)
     if reset:  # as in a process that resumes
         player.reset(seed=1)
     snapshot.restore(env, saved)
-    found = snapshot.capture(env, fresh, shared)
+    found = snapshot.capture(env, fresh, shared, whole)
     if (part := snapshot.difference(env, saved, found)) is not None:
         return f"{part} of a restored copy differs"
     seeding.set_global_state(middle)

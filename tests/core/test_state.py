@@ -6,6 +6,7 @@ import torch
 
 from rltrain.core.errors import StateError
 from rltrain.core.state import Stateful, digest
+from tests.files import through_file
 
 
 class Inner(Stateful):
@@ -155,3 +156,39 @@ def test_digest_differs_for_any_difference(one: Any, other: Any) -> None:
 
 def test_digest_takes_an_empty_array() -> None:
     assert digest(np.zeros(0)) == digest(torch.zeros(0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.RMSprop, torch.optim.SGD])
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_optimizer_of_weights_in_another_order_of_memory_steps_on_exactly(
+    kind: Any, fused: bool
+) -> None:
+    """Fused steps read parameters and moments in the order of memory, whatever their strides."""
+
+    class Owner(Stateful):
+        _state = ("weights", "optimizer")
+
+        def __init__(self) -> None:
+            torch.manual_seed(0)
+            layer = torch.nn.Conv2d(3, 4, 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
+            self.weights: Any = layer
+            options: dict[str, Any] = {} if kind is torch.optim.Adam else {"momentum": 0.9}
+            if kind is not torch.optim.RMSprop:
+                options["fused"] = fused
+            self.optimizer = kind(layer.parameters(), lr=0.1, **options)
+
+        def step(self, number: int) -> None:
+            generator = torch.Generator().manual_seed(number)
+            for parameter in self.weights.parameters():
+                drawn = torch.randn(parameter.shape, generator=generator)
+                parameter.grad = torch.empty_like(parameter).copy_(drawn)
+            self.optimizer.step()
+
+    original, other = Owner(), Owner()
+    for number in range(3):
+        original.step(number)
+    other.load_state_dict(through_file(original.state_dict()))
+    for number in range(3, 6):
+        original.step(number)
+        other.step(number)
+    assert digest(other.state_dict()) == digest(original.state_dict())

@@ -161,7 +161,7 @@ def test_what_a_function_holds_on_to_is_changed_in_place() -> None:
 
 
 TABLES: dict[str, Callable[[], Any]] = {
-    "array": lambda: np.arange(10000.0),
+    "array": lambda: np.arange(200000.0),
     "list": lambda: [float(i) for i in range(10000)],
     "nested": lambda: {i: {"row": [i, (i, None)]} for i in range(3000)},
 }

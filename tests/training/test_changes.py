@@ -15,6 +15,7 @@ from rltrain.training.changes import RESUMABLE, check_changes, check_same, merge
 FREE = {
     "compile": "on",
     "total_timesteps": 2000,
+    "schedules": "keep",
     "device": "cuda",
     "num_threads": 2,
     "sampler": "processes",

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rltrain import launcher, overrides
 from rltrain.core.errors import FAILED, USAGE, JobError, UserError
-from rltrain.core.paths import config_dir
+from rltrain.core.paths import config_dir, user_config_dir
 from rltrain.explain import EXPLAINED, explain
 from rltrain.settings import advice
 from rltrain.settings.defaults import choices, defaults, family_of, folders
@@ -81,7 +81,7 @@ def run_hydra(arguments: list[str], job: Callable[[Values, Path], None]) -> Comp
 
     words = overrides.prepare(arguments)
     shown = launcher.ParallelLauncher.shown = overrides.shows_jobs(arguments)
-    check_forms(_with_preset(arguments), _own_folders(arguments))
+    _check_forms(arguments)
     _register(arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed
     typed, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -147,7 +147,7 @@ def compose(words: list[str]) -> Values:
     Raises:
         UserError: the configuration does not compose.
     """
-    check_forms(_with_preset(words), _own_folders([]))
+    _check_forms(words)
     _register(words)
     words = overrides.prepare(words)
     try:
@@ -162,20 +162,21 @@ def compose(words: list[str]) -> Values:
     return _chosen(values, hydra_values)
 
 
-def _own_folders(arguments: list[str]) -> list[Path]:
-    """Return the folders of a user's own YAML, those first that win."""
-    found = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
+def _check_forms(arguments: list[str]) -> None:
+    """Check that the user's own YAML that a command line chooses can be composed.
+
+    Raises:
+        UserError: a file is not a mapping, or starts from itself or from what is not there.
+    """
+    own = [a.partition("=")[2] for a in arguments if a.startswith("--config-dir=")]
     flags = ("--config-dir", "-cd")
-    found += [b for a, b in itertools.pairwise(arguments) if a in flags]
-    return [*map(Path, found), *folders()]
-
-
-def _with_preset(arguments: list[str]) -> list[str]:
-    """Return the words of a command line with the choice of a preset that goes with them."""
+    own += [b for a, b in itertools.pairwise(arguments) if a in flags]
+    if not own and user_config_dir() is None:
+        return
     pairs = dict(a.split("=", 1) for a in arguments if "=" in a)
-    env = pairs.get("env", "none")
-    names = [preset(algo, env) for algo in pairs.get("algo", "ppo").split(",")]
-    return [f"tuned={','.join(names)}", *arguments]
+    algos, env = pairs.get("algo", "ppo").split(","), pairs.get("env", "none")
+    presets = ",".join(preset(algo, env) for algo in algos)
+    check_forms([f"tuned={presets}", *arguments], [*map(Path, own), *folders()])
 
 
 def _chosen(values: Values, hydra_values: Any) -> Values:

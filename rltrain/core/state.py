@@ -88,8 +88,7 @@ def _scatter(owner: Any, name: str, value: Any) -> None:
     elif isinstance(current, np.ndarray | torch.Tensor):
         put(name, current, value)
     else:
-        if isinstance(current, int | float) and not isinstance(value, _ONE | None):
-            raise StateError(f"{name}: saved as a {type(value).__name__}, expected a number.")
+        _check_kind(name, current, value)
         setattr(owner, name, copy.deepcopy(value))
 
 
@@ -125,6 +124,37 @@ def check_alike(name: str, target: Array, value: Any) -> None:
         raise StateError(f"{name}: saved as {value.dtype}, expected {target.dtype}.")
 
 
+def _check_kind(name: str, current: Any, value: Any) -> None:
+    """Refuse a number where a text belongs, and the like, inside of containers too.
+
+    None may have become anything, and anything None; arrays may have another length.
+    """
+    kinds: tuple[tuple[Any, Any, str], ...] = (
+        (bool | int | float | np.generic, _ONE, "number"),
+        (str, str, "text"),
+        (dict, dict, "dictionary"),
+        (list | tuple, list | tuple, "list"),
+        (np.ndarray, np.ndarray, "array"),
+        (torch.Tensor, torch.Tensor, "tensor"),
+    )
+    if current is None or value is None:
+        if isinstance(current, np.ndarray | torch.Tensor):
+            raise StateError(f"{name}: saved as nothing, expected an array.")
+        return
+    for own, saved, word in kinds:
+        if isinstance(current, own):
+            if not isinstance(value, saved):
+                raise StateError(f"{name}: saved as a {type(value).__name__}, expected a {word}.")
+            break
+    if isinstance(current, np.ndarray | torch.Tensor):
+        if current.dtype != value.dtype or current.ndim != value.ndim:
+            was, now = (f"{x.dtype} of {x.ndim} dimensions" for x in (value, current))
+            raise StateError(f"{name}: saved as {was}, expected {now}.")
+    elif isinstance(current, dict):
+        for key in current.keys() & value.keys():
+            _check_kind(f"{name}.{key}", current[key], value[key])
+
+
 def _check_parameters(name: str, module: torch.nn.Module, saved: Any) -> None:
     """Refuses what `load_state_dict` would convert; names that differ it reports itself."""
     if not isinstance(saved, dict):
@@ -139,14 +169,17 @@ def _check_optimizer(name: str, optimizer: torch.optim.Optimizer, saved: Any) ->
     own = optimizer.state_dict()
     for mine, theirs in zip(own["param_groups"], saved["param_groups"], strict=False):
         for key, value in mine.items():
-            number = isinstance(value, int | float)
-            if number and not isinstance(theirs.get(key), _ONE):
-                raise StateError(f"{name}.{key}: saved as {theirs.get(key)!r}, not a number.")
+            _check_kind(f"{name}.{key}", value, theirs.get(key))
+            if isinstance(value, tuple):
+                for one, other in zip(value, theirs[key], strict=True):
+                    _check_kind(f"{name}.{key}", one, other)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, parameter in enumerate(parameters):
         for key, value in saved["state"].get(i, {}).items():
             if key in _OF_PARAMETER and value is not None:
                 check_alike(f"{name}.{i}.{key}", parameter, value)
+            if key == "step" and not isinstance(value, _ONE):
+                check_alike(f"{name}.{i}.step", torch.zeros(()), value)
 
 
 def not_numbers(state: Any, path: str = "") -> Iterator[str]:

@@ -18,6 +18,7 @@ from rltrain.core import seeding
 from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.layout import layout_of
 from rltrain.core.spaces import Agent, to_box
+from rltrain.core.state import check_alike, put
 from rltrain.core.types import any_of
 from rltrain.envs import answers, batched
 from rltrain.envs.answers import AnswerError
@@ -400,8 +401,9 @@ class VectorEnv:
         if self._batch is not None:
             for i in range(self.num_envs):
                 self._batch.pull(i)
-        self.returns[:] = state["returns"]
-        self.lengths[:] = state["lengths"]
+        put("returns", self.returns, state["returns"])
+        put("lengths", self.lengths, state["lengths"])
+        check_alike("obs", self.obs, state["obs"])
         self.obs = state["obs"].copy()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rltrain.algos.base import Algorithm
-from rltrain.core.errors import UserError
+from rltrain.core.errors import StateError, UserError
 from rltrain.core.seeding import generator, seed_everything
 from rltrain.core.startup import startup
 from rltrain.envs.saving import Verdict
@@ -162,7 +162,8 @@ def _trainer(
         logger.info("resumed at step %d from %s", loaded.step, loaded.path)
     elif settings.init_from is not None:
         source = initial.load(settings.init_from, settings.output_dir)
-        trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze, spaces)
+        with source.putting_back():
+            trainer.frozen = initial.begin_from(algorithm, source, settings.init_freeze, spaces)
     folder.clean()
     # Only now, when nothing can fail any more, is anything cut off.
     if settings.logger.csv:
@@ -210,7 +211,10 @@ def _load(
             f" {shlex.join(['rltrain', 'eval', str(source)])}"
         )
     with loaded.putting_back():
-        there = dict(loaded.content["config"])
+        for name in ("config", "sampler", "scores"):
+            if not isinstance(loaded.content[name], dict):
+                raise StateError(f"{name} is not a dictionary.")
+        there = loaded.content["config"]
         trust.check_within(there, config, loaded.path)
         check_same(upgraded(there)[0], config)
         reached = loaded.content["scores"]["reached"]

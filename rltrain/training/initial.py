@@ -157,13 +157,15 @@ def _take_network(
             missing.append(f"{path}.{name}")
         elif value.shape != tensor.shape:
             differing.append(f"{path}.{name} ({_by(tensor)} here, {_by(value)} there)")
+        elif value.dtype != tensor.dtype:
+            differing.append(f"{path}.{name} ({tensor.dtype} here, {value.dtype} there)")
         else:
             with torch.no_grad():
                 tensor.copy_(value)
             taken.append(f"{path}.{name}")
     left += differing[:_SHOWN]
     if len(differing) > _SHOWN:
-        left.append(f"{len(differing) - _SHOWN} more of other shapes")
+        left.append(f"{len(differing) - _SHOWN} more of other shapes or types")
     if missing:
         left.append(f"{_counted(missing)}, not there")
     unused = [f"{path}.{name}" for name in there if name not in own]

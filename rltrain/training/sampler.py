@@ -202,6 +202,8 @@ class InlineSampler(Stateful):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         own = {k: v for k, v in state.items() if k not in ("envs", "random", "verdict")}
         super().load_state_dict(own)  # `random` is of worker processes
+        for number, ret, length in self.finished:  # an error here, and not in the first row
+            Episode(int(number), float(ret), int(length))
         try:
             self.envs.load_state_dict(state["envs"])
         except Exception as error:

@@ -155,7 +155,8 @@ def test_a_result_is_taken_where_it_is_of_its_kind(tmp_path: Path) -> None:
 
 def odd_leaves(value: Any) -> list[Any]:
     """What may stand where a value of a state belongs, and must not be taken."""
-    others: list[Any] = ["text", b"bytes", [1, 2], {"a": 1}]
+    others: list[Any] = ["text", b"bytes", *([{"a": 1}] if not isinstance(value, dict) else [])]
+    others += [] if isinstance(value, list | tuple) else [[1, 2]]
     if isinstance(value, torch.Tensor):
         kinds = (torch.int64, torch.bool, torch.bfloat16, torch.float64, torch.complex64)
         others += [value.to(kind) for kind in kinds if kind != value.dtype]
@@ -205,6 +206,29 @@ def test_weights_of_another_kind_are_refused_and_not_converted(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "q_learning"])
+def test_states_of_another_kind_never_break_a_resume(whole: Path, in_tmp: Path, algo: str) -> None:
+    """Random places of a whole checkpoint; what is taken is trained on."""
+    folder = Path(shutil.copytree(whole / algo, in_tmp / "a"))
+    path = checkpoint.CheckpointFolder(folder / "checkpoints", 1).all()[0]
+    content = checkpoint.read(path).content
+    others = [p for p in places(content) if p[0] not in ("config", "clock", "machine")]
+    logging.getLogger("rltrain").setLevel(logging.ERROR)
+    rng = random.Random(1)
+    refused, count = 0, 40
+    for _ in range(count):
+        where = rng.choice(others)
+        odd = rng.choice(odd_leaves(at(content, where)))
+        checkpoint.write(path, changed(content, where, odd), 192)
+        shutil.rmtree(in_tmp / "b", ignore_errors=True)
+        shutil.copytree(folder, in_tmp / "b")
+        message = said(resume, in_tmp / "b")
+        assert "\n" not in message, where
+        refused += bool(message)
+    assert refused > count / 5
+
+
+@pytest.mark.slow
 def test_hostile_content_of_a_checkpoint_is_one_line(folder: Path) -> None:
     path = checkpoint.CheckpointFolder(folder / "checkpoints", 1).all()[0]
     content = checkpoint.read(path).content
@@ -214,6 +238,23 @@ def test_hostile_content_of_a_checkpoint_is_one_line(folder: Path) -> None:
             with pytest.raises(RltrainError) as caught:
                 resume(folder)
             assert "\n" not in str(caught.value) or "These cannot change" in str(caught.value)
+
+
+def test_init_from_takes_no_weights_of_another_type(folder: Path, compose: Any) -> None:
+    path = checkpoint.CheckpointFolder(folder / "checkpoints", 1).all()[0]
+    content = checkpoint.read(path).content
+    for where in list(places(content["policy"])):
+        if isinstance(at(content["policy"], where), torch.Tensor):
+            put(content["policy"], where, at(content["policy"], where).to(torch.int64))
+    checkpoint.write(path, content, 192)
+    values = compose(*small("ppo", f"init_from={path}"))
+    with pytest.raises(UserError, match=r"nothing of it fits.* torch.int64 there\)"):
+        session.start(values)
+    for odd in ({}, [], None, "x"):
+        checkpoint.write(path, content | {"policy": odd}, 192)
+        with pytest.raises(RltrainError) as caught:
+            session.start(values)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "q_learning"])

@@ -21,6 +21,7 @@ from rltrain.settings.encoders import choose_encoders
 from rltrain.settings.fit import check_fit, check_team
 from rltrain.settings.run import EnvSettings, RunSettings
 from rltrain.settings.schema import show
+from rltrain.settings.sizes import check_sizes
 
 
 def make_env(settings: EnvSettings, **overrides: Any) -> gym.Env[Any, Any]:
@@ -163,9 +164,12 @@ def check_env(run: RunSettings) -> None:
         team = env.unwrapped
         if isinstance(team, Team):
             shared = getattr(run.algo, "share_parameters", False)
+            for agent in team.agents:
+                check_sizes(run, agent.observation_space, agent.action_space)
             check_team(algo, run.env.id, team.agents, shared)
             return
         check_fit(algo, run.env.id, env.observation_space, env.action_space)
+        check_sizes(run, env.observation_space, env.action_space)
         layout = layout_of(env.observation_space)
         check_observations(run.augment.name, run.network, layout)
         if not layout.flat or getattr(run.network, "encoders", None):

@@ -22,14 +22,18 @@ from rltrain.training import run as folders
 
 HERE = Path(__file__).parent
 RESULTS, TABLE = HERE / "results.json", HERE / "RESULTS.md"
-MODULES = {"mujoco": "mujoco", "box2d": "Box2D"}
+MODULES = {"mujoco": ("mujoco", "imageio"), "box2d": ("Box2D",)}
+KEYS = ";".join(f"algo.batch_size={size}" for size in (64, 128, 256))
+SHOWN = ("rltrain", "torch", "gymnasium", "python")
 OFF = "tuned=none checkpoint.every=0 logger.console=off logger.tensorboard=false"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.defaults", description=__doc__)
     parser.add_argument("--algo", default="ppo")
-    parser.add_argument("--keys", default="algo.batch_size=64;algo.batch_size=128;")
+    parser.add_argument(
+        "--keys", default="algo.batch_size=64;algo.batch_size=128;algo.batch_size=256"
+    )
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--tasks", help="names, with commas between; all by default")
     arguments = parser.parse_args()
@@ -51,7 +55,8 @@ def main() -> None:
 
 
 def installed(task: Task) -> bool:
-    return not task.extra or importlib.util.find_spec(MODULES[task.extra]) is not None
+    needed = MODULES[task.extra] if task.extra else ()
+    return all(importlib.util.find_spec(module) is not None for module in needed)
 
 
 def command(task: Task, algo: str, keys: str, seed: str) -> str:
@@ -61,7 +66,7 @@ def command(task: Task, algo: str, keys: str, seed: str) -> str:
 
 
 def measure(task: Task, algo: str, keys: str, seed: str) -> dict[str, Any]:
-    """Train one run; return its score, its CPU time's worth of updates and what it was."""
+    """Train one run; return its score, its command, its date and the versions."""
     with tempfile.TemporaryDirectory() as folder:
         words = command(task, algo, keys, seed).split()[1:]
         where = [f"output_dir={folder}", "run_name=a"]
@@ -76,7 +81,7 @@ def measure(task: Task, algo: str, keys: str, seed: str) -> dict[str, Any]:
         "score": score,
         "command": command(task, algo, keys, seed),
         "date": time.strftime("%Y-%m-%d"),
-        "versions": folders.versions(),
+        "versions": {name: folders.versions()[name] for name in SHOWN},
     }
 
 
@@ -89,7 +94,9 @@ def table(results: dict[str, Any]) -> str:
         "Written by `python -m benchmarks.defaults`. A cell has the scores of the final policies,"
         " greedy, over 50 fresh episodes, one for each seed. The last row is the mean, over the"
         " tasks that every column has, of how far the score is from the worst (0) to the best (1)"
-        " of `benchmarks/defaults/tasks.py`. The empty choice of keys is the default at the time.",
+        " of `benchmarks/defaults/tasks.py`. A column without a score for a"
+        " task did not run on it, and one run may stand where two were wanted."
+        " On 2026-11-25 256 was the default, and its runs did not name the key.",
         "",
         "| task | steps | " + " | ".join(f"`{row}`" for row in rows) + " |",
         "|---" * (len(rows) + 2) + "|",
@@ -105,7 +112,7 @@ def table(results: dict[str, Any]) -> str:
     lines += ["", f"Not run: {', '.join(missing) or 'none'}.", "", "Run with:", ""]
     for task in known:
         run = next(iter(next(iter(results[task.name].values())).values()))
-        versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items())
+        versions = ", ".join(f"{k} {run['versions'][k]}" for k in SHOWN)
         lines.append(f"- {task.name}: {run['date']}, `{run['command']}`, {versions}")
     return "\n".join(lines) + "\n"
 

@@ -61,7 +61,7 @@ TASKS = (
     Task("Pendulum", "env=Pendulum-v1", 100_000, -1400, -150),
     Task("nested observations", NESTED, 50_000, 0, 10),
     Task("coins (MultiBinary)", f"{NESTED} env.kwargs.actions=MultiBinary", 50_000, 0, 10),
-    Task("Box of 0 to 1,000", f"env={HERE}:Dose", 50_000, -5, 0),
+    Task("Box of 0 to 1000", f"env={HERE}:Dose", 50_000, -5, 0),
     Task(
         "integer Box of 0 to 9",
         f"env={HERE}:Dose env.kwargs.high=9 env.kwargs.integer=true",

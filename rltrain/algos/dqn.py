@@ -27,7 +27,6 @@ from rltrain.algos.base import (
 )
 from rltrain.algos.descent import descend
 from rltrain.algos.off_policy import OffPolicy
-from rltrain.core.errors import UserError
 from rltrain.core.spaces import size_of
 from rltrain.core.types import Progress, Rows
 from rltrain.exploration.discrete import Noisy
@@ -206,25 +205,12 @@ LEARNERS = {"none": DQNLearner, "c51": C51Learner, "qr": QuantileLearner}
 def build_memory(
     s: DQNSettings, parts: Parts, network: nn.Module
 ) -> ReplayBuffer | PrioritizedReplay | MixedReplay:
-    """Replay, of n steps, by priority, and with a dataset where it is asked for, in sequences
-    where the network has memory.
-
-    Raises:
-        UserError: sequences are asked for by priority, or of a dataset.
+    """Return the replay: in sequences for a network with memory, else of single transitions, with
+    n-step returns, priorities and a dataset as the settings say.
     """
     spaces = (parts.observation_space, parts.action_space)
     memory = recurrent(network)
     if memory is not None:
-        if s.prioritized:
-            raise UserError(
-                "algo.prioritized=true: a recurrent network learns from sequences, which are drawn"
-                " uniformly. Set algo.prioritized=false, or network=mlp_relu."
-            )
-        if parts.dataset is not None:
-            raise UserError(
-                f"dataset={parts.dataset.id}: a recurrent network learns from sequences with the"
-                " state that it had, which no dataset has. Set network=mlp_relu."
-            )
         return SequenceReplay(
             s.buffer_size,
             *spaces,

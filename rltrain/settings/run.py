@@ -181,6 +181,16 @@ def _check_combination(run: RunSettings) -> None:
             f"network={run.network.name}: algo={run.algo.name} learns from samples out of their"
             f" order in time. Algorithms with recurrent networks: {', '.join(able)}."
         )
+    if recurrent and getattr(run.algo, "prioritized", False):
+        raise UserError(
+            "algo.prioritized=true: a recurrent network learns from sequences, which are drawn"
+            " uniformly. Set algo.prioritized=false, or network=mlp_relu."
+        )
+    if recurrent and run.dataset is not None:
+        raise UserError(
+            f"dataset={run.dataset}: a recurrent network learns from sequences with the state that"
+            " it had, which no dataset has. Set network=mlp_relu."
+        )
     if entry.multi_agent and run.intrinsic.name != "none":
         raise UserError(
             f"intrinsic={run.intrinsic.name}: it is for one agent, and algo={run.algo.name} is for"

@@ -228,9 +228,12 @@ def _targets(arguments: list[str], options: tuple[str, ...]) -> tuple[list[str],
         name, equals, value = argument.partition("=")
         if name in options and equals:
             found[name] = value
+        elif argument.startswith("-"):
+            known = " or ".join(f"{option}=VALUE" for option in options)
+            raise UserError(f"Unknown option {name}. Options are {known}, without dashes.")
         elif equals and "/" not in name and not Path(argument).exists():
-            known = [f"{option}=" for option in options]
-            raise UserError(f"Unknown option {name}=.{did_you_mean(f'{name}=', known)}")
+            near = did_you_mean(f"{name}=", [f"{option}=" for option in options])
+            raise UserError(f"Unknown option {name}=.{near}")
         else:
             targets.append(argument)
     return targets, found

@@ -13,6 +13,15 @@ from rltrain.settings.defaults import choices
 
 COMMANDS = ("describe", "eval", "help", "list", "plot", "record", "table")
 # Words for training that others put first.
+_SWEEPS = ("sweep", "multirun")
+# What others call the commands.
+_OTHERS = {
+    **dict.fromkeys(("evaluate", "test", "play", "enjoy", "watch", "score", "run_eval"), "eval"),
+    **dict.fromkeys(("collect", "generate"), "record"),
+    **dict.fromkeys(("show", "info", "explain", "doc"), "describe"),
+    **dict.fromkeys(("curves", "graph", "figure"), "plot"),
+    **dict.fromkeys(("results", "compare", "summary"), "table"),
+}
 _VERBS = ("train", "run", "fit", "learn", "start", "main.py", "train.py")
 
 
@@ -76,6 +85,8 @@ def _resolved(word: str, known: Collection[str], options: bool) -> str | None:
             return None
         if word in _VERBS:
             return ""
+        if word in _SWEEPS:
+            return "-m"
         if word.lower() in choices("algo"):
             return f"algo={word.lower()}"
         is_env = word in choices("env") or (":" not in word and ids.can_make(word))
@@ -89,7 +100,7 @@ def _resolved(word: str, known: Collection[str], options: bool) -> str | None:
 
 def unknown_command(word: str) -> UserError:
     """The error for a first word that is neither a command nor key=value."""
-    near = did_you_mean(word, COMMANDS)
+    near = did_you_mean(_OTHERS.get(word, word), COMMANDS)
     return UserError(
         f"Unknown command {word!r}.{near if 'mean' in near else ''}"
         " Training takes key=value: rltrain algo=ppo env=CartPole-v1"

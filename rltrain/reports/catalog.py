@@ -27,6 +27,14 @@ LISTS = (
     "tuned",
 )
 
+# What others call the lists.
+_LISTS = {
+    **dict.fromkeys(("environment", "environments", "games", "gyms"), "envs"),
+    **dict.fromkeys(("agents", "methods", "learners"), "algos"),
+    **dict.fromkeys(("presets", "preset", "hyperparameters", "zoo"), "tuned"),
+    **dict.fromkeys(("models", "policies", "nets"), "networks"),
+}
+
 
 def show_list(arguments: list[str]) -> int:
     """Prints one of the lists.
@@ -36,7 +44,8 @@ def show_list(arguments: list[str]) -> int:
     """
     what = arguments[0] if arguments else ""
     if what not in LISTS:
-        wrong = f"Unknown list {what!r}.{did_you_mean(what, LISTS)}" if what else ""
+        meant = _LISTS.get(what.lower(), what)
+        wrong = f"Unknown list {what!r}.{did_you_mean(meant, LISTS)}" if what else ""
         raise UserError(wrong or f"Which list? rltrain list {'|'.join(LISTS)}")
     if what == "envs":
         from rltrain.envs import ids, zoo
@@ -110,12 +119,23 @@ def show_description(arguments: list[str]) -> int:
         from rltrain.envs import ids
 
         own = f" Its network: rltrain describe algo=ppo env={name}" if ids.can_make(name) else ""
+        having = [n for n, (g, cls, _) in known.items() if name in _paths(g, cls)]
+        if name in registry.GROUPS:
+            own = f" One of its choices: {', '.join(c for c in choices(name) if c != 'none')}."
+        elif having:
+            own = f" It is a key that describe shows for {', '.join(sorted(having))}."
         near = own or did_you_mean(name, known) or " `rltrain describe` names all."
         raise UserError(f"There is nothing called {name!r} to describe.{near}")
     group, cls, doc = known[name]
     print(f"{name}: {doc}" if doc else name)
     print_table(key_rows(group, name, cls), "key", "type", "range", "default", "meaning")
     return OK
+
+
+def _paths(group: str, cls: type) -> set[str]:
+    """The keys of a settings class, with their group and without."""
+    paths = {k.path for k in keys_of(cls)} - {"name"}
+    return paths | {f"{group}.{path}" for path in paths}
 
 
 def key_rows(group: str, name: str, cls: type) -> list[tuple[str, str, str, str, str]]:

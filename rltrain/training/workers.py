@@ -23,7 +23,7 @@ import numpy as np
 
 from rltrain.algos.base import Algorithm
 from rltrain.core import processes
-from rltrain.core.errors import EnvError, RltrainError, TrainingError
+from rltrain.core.errors import EnvError, RltrainError, TrainingError, UserError
 from rltrain.core.state import Stateful
 from rltrain.core.types import Progress, remember
 from rltrain.envs.saving import Verdict
@@ -76,12 +76,28 @@ class ProcessSampler(Stateful):
         self._remarks = Remarks()
         self._teams = bool(spaces.agents)
         self._env = run.env
-        may_fail = run.env.on_error == "restart"
-        self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces, may_fail))
         self._unordered: list[list[Episode]] = [[] for _ in range(spaces.num_rows)]
         self._shares = shares(spaces.num_envs, workers, max(1, len(spaces.agents)))
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
+        may_fail = run.env.on_error == "restart"
+        try:
+            self._arena = Arena(algorithm.horizon, example(algorithm.policy, spaces, may_fail))
+            self._start(run, verdict)
+            self._answers()
+        except OSError as error:
+            self.close()
+            raise UserError(
+                f"sampler=processes: {workers} worker processes cannot be started"
+                f" ({error.strerror or error}). They need open files (ulimit -n) and room in"
+                " /dev/shm or in the folder of TMPDIR. Set sampler=inline, or fewer num_workers."
+            ) from error
+        except BaseException:  # those that run would be waited for at the end of this process
+            self.close()
+            raise
+
+    def _start(self, run: RunSettings, verdict: Verdict) -> None:
+        """Start a worker process for each share."""
         context = processes.context()
         for number, share in enumerate(self._shares):
             ours, theirs = context.Pipe()
@@ -91,15 +107,10 @@ class ProcessSampler(Stateful):
                 name=f"rltrain-worker-{number}",
                 daemon=False,  # an environment may have processes of its own
             )
+            self._pipes.append(ours)
             process.start()
             theirs.close()
-            self._pipes.append(ours)
             self._processes.append(process)
-        try:
-            self._answers()
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def why_not_saved(self) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import multiprocessing
 import os
 import re
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from rltrain.core import processes
 from rltrain.core.errors import EnvError, UserError
 from rltrain.core.state import digest
 from rltrain.settings.run import build_run
@@ -294,6 +297,30 @@ def test_a_crash_of_the_environment_is_one_line_and_its_folder_says_where(
     report = next(in_tmp.glob("outputs/*/error.txt")).read_text()
     assert re.search(r'zero_env\.py", line \d+, in step', report)
     assert report.splitlines()[-1] == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "number"),
+    [("Pipe", 2, errno.EMFILE), ("Process", 2, errno.EMFILE), ("RawArray", 3, errno.ENOSPC)],
+)
+def test_workers_that_cannot_be_started_are_one_line_and_leave_none_running(
+    name: str, call: int, number: int, compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too few open files, or no room for shared memory, as the system says them."""
+    context = processes.context()
+    real, calls = getattr(context, name), itertools.count(1)
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise OSError(number, os.strerror(number))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(context, name, failing, raising=False)
+    monkeypatch.setattr(processes, "context", lambda: context)
+    with pytest.raises(UserError, match=rf"^sampler=processes: .*{os.strerror(number)}") as caught:
+        session.start(compose(*overrides("ppo", "num_workers=3", "eval.every=0")))
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
 
 
 def children(parent: int) -> list[int]:

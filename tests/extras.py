@@ -72,7 +72,7 @@ COMMANDS = {
         "rltrain plot outputs/run0 out=curves.png",
     ],
     "test": ["python -m pytest -n 0 {root}/tests/functional {root}/tests/settings"],
-    "dev": ["ruff check {root}", "mypy --config-file {root}/pyproject.toml -p rltrain"],
+    "dev": ["ruff check {root}", "mypy --config-file {root}/pyproject.toml {root}/rltrain"],
 }
 
 

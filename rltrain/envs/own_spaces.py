@@ -32,6 +32,19 @@ def seed_spaces(env: gym.Env[Any, Any], seed: int) -> None:
                 space.seed(derive(seed, "space", len(seeded)))
 
 
+def spaces_of(env: gym.Env[Any, Any]) -> tuple[Any, Any]:
+    """Return the observation and action space of the environment under all wrappers."""
+    inner = env.unwrapped
+    return inner.observation_space, inner.action_space
+
+
+def seed_new_spaces(env: gym.Env[Any, Any], before: tuple[Any, Any]) -> None:
+    """Seed spaces that a reset made anew, from those that were there `before`."""
+    for old, new in zip(before, spaces_of(env), strict=True):
+        if new is not old and isinstance(old, Space) and isinstance(new, Space):
+            new.seed(int(old.np_random.integers(2**31)))
+
+
 def _spaces_in(values: list[Any], depth: int = 3) -> Iterator[Space]:
     """Yield the spaces among `values`, and in lists, tuples and dictionaries there."""
     for value in values:

@@ -11,7 +11,7 @@ import numpy as np
 from rltrain.core.errors import EnvError, RltrainError
 from rltrain.core.seeding import derive
 from rltrain.envs.answers import AnswerError, explain, first_observation
-from rltrain.envs.own_spaces import seed_spaces
+from rltrain.envs.own_spaces import seed_new_spaces, seed_spaces, spaces_of
 from rltrain.envs.packing import MismatchError
 
 Env = gym.Env[Any, Any]
@@ -78,9 +78,11 @@ class Supervisor:
         try:
             if seed is not None:
                 seed_spaces(env, seed)
+            spaces = spaces_of(env)
             self.enter(i)
             answer = env.reset() if seed is None else env.reset(seed=seed)
             self.leave()
+            seed_new_spaces(env, spaces)
         except Exception as error:
             return self.renew(i, explain(env, "reset", error), error)
         try:

@@ -39,6 +39,21 @@ class Drawn(gym.Env[Any, Any]):
         return self.see(), 0.0, False, False, {}
 
 
+class Remade(Drawn):
+    """Makes its action space anew at each reset, which comes after every other step."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.steps = 0
+        self.action_space = spaces.Discrete(10**6)
+        gym.Env.reset(self, seed=seed)
+        return np.zeros(6), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        obs, reward, *_ = super().step(action)
+        return obs, reward, self.steps == 2, False, {}
+
+
 class Scaled(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: Any) -> None:
         super().__init__(env)
@@ -75,6 +90,7 @@ class Dice(Parallel):
 def make(kind: str) -> Any:
     return {
         "plain": Drawn,
+        "remade": Remade,
         "wrapped": lambda: Scaled(Drawn()),
         "team": lambda: Team(Dice(), "Dice"),
     }[kind]()
@@ -84,11 +100,11 @@ def shown(kind: str, count: int, seed: int, first: int = 0) -> Any:
     envs = vector_env(lambda: make(kind), count, seed, "test", first=first)
     rows = [envs.restart().copy()]
     actions = np.zeros(envs.num_rows, np.int64)
-    rows += [envs.step(actions).obs.copy() for _ in range(3)]
+    rows += [envs.step(actions).obs.copy() for _ in range(5)]
     return np.stack(rows)
 
 
-@pytest.mark.parametrize("kind", ["plain", "wrapped", "team"])
+@pytest.mark.parametrize("kind", ["plain", "remade", "wrapped", "team"])
 def test_what_is_drawn_from_spaces_follows_from_the_seed(kind: str) -> None:
     a = shown(kind, 2, seed=3)
     np.testing.assert_array_equal(a, shown(kind, 2, seed=3))

@@ -102,3 +102,16 @@ def test_a_specification_makes_the_same_game(compose: Any) -> None:
         assert rest[:3] == others[:3] == [0.0, False, i == 8]
     made.close()
     again.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["dqn", "ppo"])
+def test_a_run_on_minatar_is_resumed_exactly(compose: Any, in_tmp: Path, algo: str) -> None:
+    """Its pictures go through convolutions, whose weights are in another order of memory."""
+    pytest.importorskip("minatar")
+    command = [o for o in small(algo) if not o.startswith("env=")]
+    command += ["env=MinAtar/Breakout-v1", "env.num_envs=2", "logger.every=32"]
+    whole = session.start(compose(*command, "run_name=whole")).folder
+    other = session.start(compose(*command, "run_name=other")).folder
+    session.resume(other, sorted((other / "checkpoints").glob("step_*"))[0], {})
+    same(whole, other)

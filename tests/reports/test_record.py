@@ -210,6 +210,6 @@ def test_what_cannot_be_written_leaves_nothing(
         "update_metadata",
         lambda *_: (_ for _ in ()).throw(OSError("full")),
     )
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(UserError, match=r"dataset=xx/y-v0: cannot be written \(full\)"):
         record.write("xx/y-v0", [], settings)
     assert not (in_tmp / "datasets/xx/y-v0").exists()

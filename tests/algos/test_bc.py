@@ -183,7 +183,7 @@ def test_no_environment_is_stepped_but_by_evaluations(
     original = VectorEnv.step
 
     def step(self: VectorEnv, actions: Any) -> Any:
-        streams.append(self._stream)
+        streams.append(self.supervisor._stream)
         return original(self, actions)
 
     monkeypatch.setattr(VectorEnv, "step", step)
@@ -234,7 +234,7 @@ def test_a_checkpoint_holds_no_row_and_refuses_other_data(
     path = tmp_path / "datasets/random/cartpole-v1"
     path.rename(tmp_path / "datasets/random/away-v1")
     env = gym.make("CartPole-v1")
-    datasets.write("random/cartpole-v1", env, datasets.play("CartPole-v1", 8, seed=1))
+    datasets.write("random/cartpole-v1", env, datasets.play(env, 8, seed=1))
     with pytest.raises(UserError, match=r"dataset=random/cartpole-v1 is not what it was"):
         session.resume(folder, None, {"total_timesteps": 400})
 

@@ -1,6 +1,6 @@
 """State of objects of other packages: emulators, simulations, tensors, windows.
 
-Nothing is imported for it: a type is known by its name.
+No other package is imported for it: a type is known by its name.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import sys
 from typing import Any
 
 import numpy as np
+
+from rltrain.envs.emulator import Emulator
 
 # What values of the standard library are rebuilt with.
 STANDARD = (
@@ -70,8 +72,9 @@ def read(value: Any) -> dict[str, Any] | None:
     """Return the state of an object that `write` can restore; None of any other."""
     cls = type(value)
     module, package, name = module_of(cls), package_of(cls), cls.__name__
-    if package == "ale_py" and hasattr(value, "cloneState"):
-        return {"what": "ale", "value": bytes(value.cloneState(include_rng=True).__getstate__())}
+    if isinstance(value, Emulator):
+        state = value.snapshot()
+        return None if state is None else {"what": "ale", **state}
     if package == "mujoco" and name == "MjData":
         return {"what": "mujoco", "value": _arrays_of(value) | {"time": value.time}}
     if module == "torch" and name == "Tensor" and _is_data(value):
@@ -107,6 +110,7 @@ def write(state: dict[str, Any], current: Any) -> Any:
 
     Raises:
         TypeError: a fresh environment has nothing of that kind.
+        ValueError: a game cannot be played again.
     """
     what, value = state["what"], state["value"]
     if what == "window":
@@ -120,10 +124,7 @@ def write(state: dict[str, Any], current: Any) -> Any:
     if current is None:
         raise TypeError(f"an object that a fresh environment does not have ({what})")
     if what == "ale":
-        cls: Any = type(current.cloneState())
-        emulator = cls.__new__(cls)
-        emulator.__setstate__(value)
-        current.restoreState(emulator)
+        current.restore(state)
     elif what == "mujoco":
         for path, field in value.items():
             outer, _, name = path.rpartition(".")

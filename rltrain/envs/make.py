@@ -12,7 +12,7 @@ from gymnasium.wrappers import TimeLimit
 
 from rltrain.core.errors import EnvError, UserError, did_you_mean
 from rltrain.core.layout import layout_of
-from rltrain.envs import atari, ids, packages, zoo
+from rltrain.envs import atari, emulator, ids, packages, zoo
 from rltrain.envs.team import Team
 from rltrain.envs.wrappers import DropKeys, FrameStack, SharedWindow
 from rltrain.settings import registry
@@ -72,6 +72,7 @@ def _drawn(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 def _wrapped(env: gym.Env[Any, Any], settings: EnvSettings) -> gym.Env[Any, Any]:
     """With what any environment can be wrapped in."""
+    emulator.record(env)
     env = DropKeys(env, settings.drop_keys) if settings.drop_keys else env
     if settings.frame_stack == 1:
         return env

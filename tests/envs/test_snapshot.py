@@ -14,7 +14,7 @@ import pytest
 from gymnasium import spaces
 
 from rltrain.core.state import digest
-from rltrain.envs import ids, snapshot, trial
+from rltrain.envs import emulator, ids, snapshot, trial
 from rltrain.envs.probes import PROBES
 from tests.envs.toys import (
     GlobalToy,
@@ -65,7 +65,13 @@ def test_the_state_of_classic_control_and_toy_text_can_be_saved(env_id: str) -> 
 def test_the_state_of_games_can_be_saved(package: str, env_id: str) -> None:
     pytest.importorskip(package)
     assert ids.can_make(env_id)
-    assert why_not(lambda: gym.make(env_id, disable_env_checker=True)) is None
+
+    def make() -> gym.Env:
+        env: gym.Env = gym.make(env_id, disable_env_checker=True)
+        emulator.record(env)
+        return env
+
+    assert why_not(make) is None
 
 
 @pytest.mark.parametrize("cls", [Toy, GlobalToy, Hoard, SnapshotToy])

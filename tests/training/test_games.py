@@ -115,3 +115,23 @@ def test_a_run_on_minatar_is_resumed_exactly(compose: Any, in_tmp: Path, algo: s
     other = session.start(compose(*command, "run_name=other")).folder
     session.resume(other, sorted((other / "checkpoints").glob("step_*"))[0], {})
     same(whole, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["dqn", "ppo"])
+@pytest.mark.parametrize("sampler", ["inline", "processes"])
+def test_a_run_on_atari_is_resumed_exactly(
+    compose: Any, in_tmp: Path, algo: str, sampler: str
+) -> None:
+    """From the middle of games, whose whole pictures depend on what ale-py does not save."""
+    pytest.importorskip("ale_py")
+    command = small(algo, "env=ALE/Pong-v5", "env.num_envs=2", "env.frame_stack=1", "seed=1")
+    command += ["env.screen_size=null", "network.hidden_sizes=[8]", f"sampler={sampler}"]
+    command += ["eval.episodes=1", "eval.every=0", "logger.every=16"]
+    command += ["checkpoint.every=48", "checkpoint.keep_last=9"]
+    whole = session.start(compose(*command, "run_name=whole")).folder
+    other = session.start(compose(*command, "run_name=other")).folder
+    for file in sorted((other / "checkpoints").glob("step_*"))[:2]:
+        assert checkpoint.read(file).content["sampler"]["envs"]["lengths"].all()
+        session.resume(other, file, {})
+        same(whole, other)

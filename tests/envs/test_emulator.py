@@ -13,7 +13,7 @@ from rltrain.envs.snapshot import NotExactError
 from rltrain.envs.trial import try_out
 
 pytest.importorskip("ale_py")
-# A state that ale-py restores shows other pictures (the first two), or differs in memory.
+# Games in which a state that ale-py restores differs in pictures or in memory for some frames.
 GAMES = ("Pong", "Asteroids", "SpaceInvaders")
 
 

@@ -118,20 +118,22 @@ def test_a_run_on_minatar_is_resumed_exactly(compose: Any, in_tmp: Path, algo: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algo", ["dqn", "ppo"])
-@pytest.mark.parametrize("sampler", ["inline", "processes"])
+@pytest.mark.parametrize(
+    ("algo", "sampler", "seed", "stack"),
+    [("dqn", "inline", 1, 1), ("dqn", "processes", 1, 1), ("ppo", "inline", 0, 4)],
+)
 def test_a_run_on_atari_is_resumed_exactly(
-    compose: Any, in_tmp: Path, algo: str, sampler: str
+    compose: Any, in_tmp: Path, algo: str, sampler: str, seed: int, stack: int
 ) -> None:
-    """From the middle of games, whose whole pictures depend on what ale-py does not save."""
+    """From a state after which pictures differ where the emulator alone is restored."""
     pytest.importorskip("ale_py")
-    command = small(algo, "env=ALE/Pong-v5", "env.num_envs=2", "env.frame_stack=1", "seed=1")
+    command = small(algo, "env=ALE/Pong-v5", "env.num_envs=2", f"env.frame_stack={stack}")
     command += ["env.screen_size=null", "network.hidden_sizes=[8]", f"sampler={sampler}"]
-    command += ["eval.episodes=1", "eval.every=0", "logger.every=16"]
+    command += ["eval.episodes=1", "eval.every=0", "logger.every=16", f"seed={seed}"]
     command += ["checkpoint.every=48", "checkpoint.keep_last=9"]
     whole = session.start(compose(*command, "run_name=whole")).folder
     other = session.start(compose(*command, "run_name=other")).folder
-    for file in sorted((other / "checkpoints").glob("step_*"))[:2]:
-        assert checkpoint.read(file).content["sampler"]["envs"]["lengths"].all()
-        session.resume(other, file, {})
-        same(whole, other)
+    file = sorted((other / "checkpoints").glob("step_*"))[1]
+    assert checkpoint.read(file).content["sampler"]["envs"]["lengths"].all()
+    session.resume(other, file, {})
+    same(whole, other)

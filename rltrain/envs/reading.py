@@ -18,7 +18,7 @@ import marshal
 import random
 import sys
 import types
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -174,6 +174,8 @@ class Reader:
             function, arguments, *state = value.__reduce_ex__(4)
             if function is _new_object:
                 function, *arguments = arguments
+            if isinstance(value, frozenset):
+                arguments = [_in_order(value)]
             parts = [self.read(list(arguments), path + ".arguments")]
             parts.append(self.read(state[0] if state else None, path + ".state") or None)
             return {KIND: "standard", "function": standard_name(function), "value": parts}
@@ -245,7 +247,7 @@ class Reader:
         state: dict[str, Any] = {KIND: base.__name__}
         plain = base is not dict and SCALARS.issuperset(map(type, value))
         if plain:
-            state["value"] = list(value)
+            state["value"] = _in_order(value)
         elif base is dict:
             state["value"] = [
                 [self.read(k, f"{path}.key{i}"), self.read(v, below(path, k, i))]
@@ -297,3 +299,10 @@ class Reader:
         states = [c for c in cls.__mro__ if "__getstate__" in vars(c)]
         own = [c for c in (*copies, *states) if c is not object and c.__name__ != "EzPickle"]
         return not own
+
+
+def _in_order(values: Collection[Any]) -> list[Any]:
+    """Return the items in their order: texts of a set, whose order is another one in each
+    process, are sorted, so that one state has one digest."""
+    texts = isinstance(values, set | frozenset) and all(type(v) in (str, bytes) for v in values)
+    return sorted(values, key=repr) if texts else list(values)

@@ -109,6 +109,8 @@ def _gather_plugins(values: Mapping[str, Any], files: Sequence[OwnFile]) -> list
             part.pop("plugins", None)
     found = values.get("plugins")
     names = list(found) if isinstance(found, list) else [found] if found is not None else []
+    if files and all(isinstance(name, str) for name in names):
+        registry.load_plugins(tuple(names))  # a file may be of a choice that one registers
     for file in files:
         more = read(file.path).get("plugins", [])
         if not isinstance(more, list) or not all(isinstance(name, str) for name in more):

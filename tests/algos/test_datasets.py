@@ -15,7 +15,6 @@ from rltrain.memory.recorded import as_rows
 from rltrain.settings import registry
 from rltrain.settings.run import build_run
 from rltrain.training import checkpoint, session
-from rltrain.training.build import build_algorithm, spaces_of
 from tests import datasets
 from tests.algos.test_probes import LEARN, learn, observation, trained, value
 from tests.conftest import fitting_env, small, some
@@ -131,7 +130,7 @@ def test_a_checkpoint_holds_no_row_and_refuses_other_data(compose: Any, in_tmp: 
     assert len(memory["own"]["columns"]["obs"]) == 64
     Path("datasets/random").rename("datasets/away")
     env = gym.make("CartPole-v1")
-    datasets.write("random/cartpole-v1", env, datasets.play("CartPole-v1", 8, seed=1))
+    datasets.write("random/cartpole-v1", env, datasets.play(env, 8, seed=1))
     with pytest.raises(UserError, match=r"dataset=random/cartpole-v1 is not what it was"):
         session.resume(folder, None, {"total_timesteps": 400})
 
@@ -169,9 +168,8 @@ def test_what_is_not_supported_is_refused(compose: Any, overrides: list[str], me
 
 
 def test_a_network_with_memory_takes_none(compose: Any) -> None:
-    run = build_run(compose(*tiny("dqn", "network=lstm")))
     with pytest.raises(UserError, match=r"^dataset=random/cartpole-v1: a recurrent network"):
-        build_algorithm(run, spaces_of(run))
+        build_run(compose(*tiny("dqn", "network=lstm")))
 
 
 def test_rlpd_asks_for_a_dataset(compose: Any) -> None:

@@ -60,6 +60,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "augment": NONE,
         "intrinsic": NONE,
         "network": MLP,
+        "schedules": "auto",
         "optimizer": SGD,
         "env": {
             "id": "CartPole-v1",

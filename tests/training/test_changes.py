@@ -58,6 +58,7 @@ NEUTRAL = {
 def saved() -> dict[str, Any]:
     return {
         "total_timesteps": 1000,
+        "schedules": "auto",
         "device": "auto",
         "num_threads": "auto",
         "sampler": "auto",
@@ -126,10 +127,11 @@ def test_where_a_run_is_cannot_be_changed_but_does_not_tell_runs_apart(
 def test_a_refusal_shows_every_key_with_both_values(saved: dict[str, Any]) -> None:
     with pytest.raises(UserError) as error:
         check_changes(saved, {"algo.gamma": 0.5, "seed": 4, "env.kwargs.size": 3})
-    lines = str(error.value).splitlines()
-    assert "  algo.gamma: 0.99 in the run, 0.5 asked for" in lines
-    assert "  seed: 3 in the run, 4 asked for" in lines
-    assert "  env.kwargs.size: None in the run, 3 asked for" in lines
+    text = str(error.value)
+    assert "\n" not in text
+    assert "algo.gamma: 0.99 in the run, 0.5 asked for" in text
+    assert "seed: 3 in the run, 4 asked for" in text
+    assert "env.kwargs.size: None in the run, 3 asked for" in text
 
 
 @pytest.mark.parametrize("key", FIXED)
@@ -142,9 +144,8 @@ def test_the_difference_of_two_runs_is_shown_with_both_values(saved: dict[str, A
     other = merged(saved, {"algo.gamma": 0.5, "network.hidden_sizes": [8], "eval.episodes": 1})
     with pytest.raises(UserError) as error:
         check_same(saved, other)
-    lines = str(error.value).splitlines()
-    assert "  algo.gamma: 0.99 in the run, 0.5 asked for" in lines
-    assert "  network.hidden_sizes: [64, 64] in the run, [8] asked for" in lines
+    assert "algo.gamma: 0.99 in the run, 0.5 asked for" in str(error.value)
+    assert "network.hidden_sizes: [64, 64] in the run, [8] asked for" in str(error.value)
     assert "eval.episodes" not in str(error.value)
 
 

@@ -234,8 +234,8 @@ def test_endless_episodes_of_several_agents_are_cut_for_those_that_are_left() ->
 def test_recurrent_state_of_every_agent_begins_anew_with_the_team() -> None:
     policy = Still()
     evaluator(team(), 32).run(policy)  # two episodes in each of 16 environments
-    # What the first counts while it is gone is forgotten.
-    assert [states[:2] for states in policy.states] == [[0, 0], [0, 1], [1, 2]] * 2
+    # The first counts nothing while it is gone.
+    assert [states[:2] for states in policy.states] == [[0, 0], [0, 1], [0, 2]] * 2
 
 
 def test_an_agent_that_never_appears_is_not_waited_for() -> None:

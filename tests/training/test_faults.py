@@ -210,14 +210,21 @@ def test_an_observation_that_is_no_number_reaches_neither_buffer_nor_normaliser(
 def test_a_crash_of_the_environment_keeps_logs_and_checkpoints(
     compose: Any, in_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The tries whether its state can be saved take 41 + 2 · 160 steps.
-    source = NAN_ENV.replace("steps = 0", "steps = total = 0")
-    source = source.replace("bad = ", "Nan.total += 1; bad = 1 / 0 if Nan.total > 361 + 150 else ")
-    source = source.replace("self.steps > 45", "0")
+    # The steps of training are those of a rollout: the ones that are tried before do not count.
+    source = NAN_ENV.replace("steps = 0", "steps = total = 0; training = False")
+    count = "Nan.total += Nan.training; bad = 1 / 0 if Nan.total > 150 else "
+    source = source.replace("bad = ", count).replace("self.steps > 45", "0")
     (in_tmp / "crashing_env.py").write_text(source.replace("Nan-v0", "Crashing-v0"))
     monkeypatch.syspath_prepend(str(in_tmp))
     overrides = [o for o in small("ppo") if not o.startswith("env=")]
     values = compose(*overrides, "env=crashing_env:Crashing-v0", "run_name=a", "eval.every=0")
+    collect = InlineSampler.collect
+
+    def begin(*args: Any) -> bool:
+        sys.modules["crashing_env"].Nan.training = True  # type: ignore[attr-defined]
+        return collect(*args)
+
+    monkeypatch.setattr(InlineSampler, "collect", begin)
     with pytest.raises(EnvError, match="step raised ZeroDivisionError"):
         session.start(values)
     assert "ZeroDivisionError" in Path("outputs/a/error.txt").read_text()

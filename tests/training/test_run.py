@@ -264,7 +264,7 @@ def test_the_latest_run_may_have_a_name_with_a_folder_in_it(tmp_path: Path) -> N
 
 def test_a_configuration_that_is_no_yaml_any_more_is_named(tmp_path: Path) -> None:
     (tmp_path / folders.CONFIG).write_text("a: [1")
-    with pytest.raises(UserError, match=r"config\.yaml cannot be read"):
+    with pytest.raises(UserError, match=r"config\.yaml, line 1 cannot be read"):
         folders.read_config(tmp_path)
 
 

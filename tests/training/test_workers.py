@@ -32,7 +32,7 @@ from rltrain.training.tables import read_csv
 from rltrain.training.workers import ProcessSampler
 from tests.conftest import REMEMBERING, STEPPING, small, some
 from tests.processes import HANGS, wait_for
-from tests.training.test_faults import ENV, NAN_ENV
+from tests.training.test_faults import NAN_ENV
 from tests.training.test_resume import OPAQUE, newest, rows_without_time
 
 PROCESSES = ("sampler=processes", "num_workers=2")
@@ -348,7 +348,7 @@ def process(slow_env: Path) -> Any:
     """A long run of two workers, in mid-rollout."""
     command = [sys.executable, "-m", "rltrain", *slow("run_name=a", "total_timesteps=1000000")]
     process = subprocess.Popen(
-        [*command, "checkpoint.every=48"], stderr=subprocess.PIPE, text=True, env=ENV
+        [*command, "checkpoint.every=48"], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     )
     rows = slow_env / "outputs/a/progress.csv"
     wait_for(lambda: rows.exists() and len(read_csv(rows)) > 2)

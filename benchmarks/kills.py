@@ -146,7 +146,7 @@ def _attempt(folder: Path, words: list[str], limit: float | None) -> bool:
         process = subprocess.Popen(
             command(*words),
             cwd=folder,
-            env=ENVIRON,
+            env=ENVIRON | {"TMPDIR": str(folder)},  # what killed processes leave goes with it
             stdout=output,
             stderr=output,
             start_new_session=True,  # its workers are killed with it

@@ -248,7 +248,8 @@ in saving where it leaves a temporary file of a checkpoint; saving takes so litt
 readable checkpoint to the last logged row, the most of all kills, with the checkpoint interval;
 rows are logged every half interval, or after every rollout where that is longer. The last column
 compares every row of `progress.csv` and `evaluations.csv`, less what a clock measured, and the
-digest over the whole state of the last checkpoint.
+digest over the whole state of the last checkpoint. Where a run ended before all kills (the machine
+was faster than before), further runs took the rest; each was compared.
 
 All commands have `{" ".join(_COMMON)}` as well.
 

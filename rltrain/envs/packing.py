@@ -31,18 +31,16 @@ class MismatchError(Exception):
 class Packer:
     """Checks observations and turns each into a row of its layout.
 
-    A packed row is written into memory that the next one is written into too. What Gymnasium
-    counts as an element of the space is taken: lists and tuples for arrays, and numbers of
-    another type where they keep their values. Floats are rounded to the space's own; `rounded`
-    says of which parts, and between which types.
+    What Gymnasium counts as an element of the space is taken: lists and tuples for arrays, and
+    numbers of another type where they keep their values. Floats are rounded to the space's own;
+    `rounded` says of which parts, and between which types. It holds no memory that changes from
+    row to row, since a team's packers are among what is saved of an environment.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.rounded: dict[str, str] = {}
         self._checks = [(leaf, _check_of(leaf, self.rounded)) for leaf in layout.leaves]
-        self._fields: Rows = np.zeros(1, layout.fields if layout.packed else np.uint8)
-        self._row: Rows = self._fields.view(np.uint8)
 
     def __call__(self, obs: Any) -> Rows:
         """The row of an observation.
@@ -53,10 +51,9 @@ class Packer:
         if not self.layout.packed:
             row: Rows = _checked(obs, *self._checks[0])
             return row
-        self._fields[0] = tuple(
-            _checked(_part(obs, leaf), leaf, check) for leaf, check in self._checks
-        )
-        return self._row
+        fields: Rows = np.zeros(1, self.layout.fields)
+        fields[0] = tuple(_checked(_part(obs, leaf), leaf, check) for leaf, check in self._checks)
+        return fields.view(np.uint8)
 
     def not_finite(self, rows: Rows) -> NDArray[np.bool_]:
         """Which rows `[B, ...]` hold what is no number."""

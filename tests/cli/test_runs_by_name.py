@@ -8,30 +8,14 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rltrain import cli
 from rltrain.training import signals
+from tests.cli.conftest import Run
 from tests.conftest import small
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty folder: exit code, standard output, standard error."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rltrain", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return command
 
 
 def test_a_job_of_a_sweep_is_a_run_like_any_other(run: Run, in_tmp: Path) -> None:

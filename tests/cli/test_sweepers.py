@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,11 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 
-from rltrain import cli
 from rltrain.training.run import read_result
+from tests.cli.conftest import Run
 from tests.conftest import small
 
 BASIC = "hydra/launcher=basic"
-Run = Callable[..., tuple[int, str, str]]
 
 SEEDS = """\
 # @package _global_
@@ -36,20 +33,6 @@ hydra:
     direction: maximize
     params: {"algo.learning_rate": "interval(0.1,0.9)"}
 """
-
-
-@pytest.fixture
-def run(in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in an empty folder: exit code, standard output, standard error."""
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["rltrain", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return command
 
 
 def experiment(text: str) -> None:
